@@ -1,0 +1,46 @@
+"""What a task leaves when it could not do its crystal."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mxdask.errors import MxdaskError
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Stands in place of a result: one crystal's trouble is a row in a table, not the end of the run.
+
+    Attributes
+    ----------
+    reason : one line for people.
+    detail : the traceback when the cause is a defect of ours, else "".
+    """
+
+    reason: str
+    detail: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failed:
+        if isinstance(error, MxdaskError):
+            return cls(str(error))
+        return cls(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A function that returns :class:`Failed` instead of raising; given a Failed argument it hands that on."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for value in args:
+            if isinstance(value, Failed):
+                return value
+        try:
+            return self.function(*args, **kwargs)
+        except Exception as error:  # the boundary where a task's error becomes data
+            return Failed.of(error)

@@ -1,0 +1,1 @@
+"""One file per outside format, to and from models and tables."""

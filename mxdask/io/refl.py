@@ -1,0 +1,195 @@
+"""Read and write DIALS reflection files (.refl: msgpack, or the newer HDF5)."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from mxdask.errors import FileError
+from mxdask.io.atomic import replacing
+from mxdask.table import COLUMNS, ReflectionTable, Shoeboxes
+
+_MAGIC = "dials::af::reflection_table"
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_TYPES: dict[str, tuple[str, int]] = {
+    "bool": ("?", 1),
+    "int": ("<i4", 1),
+    "std::size_t": ("<u8", 1),
+    "double": ("<f8", 1),
+    "vec2<double>": ("<f8", 2),
+    "vec3<double>": ("<f8", 3),
+    "mat3<double>": ("<f8", 9),
+    "int6": ("<i4", 6),
+    "cctbx::miller::index<>": ("<i4", 3),
+}
+_TAGS = {(np.dtype(t).str, width): tag for tag, (t, width) in _TYPES.items()}
+_BIN_LIMIT = 2**32 - 1
+
+
+def read_refl(path: str | Path) -> ReflectionTable:
+    """Read a .refl file of any DIALS version.
+
+    Raises
+    ------
+    FileError : missing, truncated, or not a reflection file.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror}); give an existing .refl file") from error
+    if content.startswith(_HDF5_SIGNATURE):
+        return _read_hdf5(path)
+    try:
+        magic, version, body = msgpack.unpackb(content, strict_map_key=False, raw=False, max_bin_len=_BIN_LIMIT)
+        if magic != _MAGIC or version not in (1, 2):
+            raise ValueError(f"starts with {magic!r}, version {version}")
+        return _from_body(body, path)
+    except (ValueError, KeyError, TypeError, struct.error, msgpack.UnpackException) as error:
+        raise FileError(f"{path}: not a complete DIALS reflection file ({error}); make it again") from error
+
+
+def _from_body(body: dict[str, Any], path: Path) -> ReflectionTable:
+    n = int(body["nrows"])
+    columns: dict[str, np.ndarray] = {}
+    shoeboxes = None
+    for name, (tag, (rows, raw)) in body["data"].items():
+        if rows != n:
+            raise ValueError(f"column {name} has {rows} of {n} rows")
+        if tag == "Shoebox<>":
+            shoeboxes = _decode_shoeboxes(raw, n)
+        elif tag in _TYPES:
+            dtype, width = _TYPES[tag]
+            values = np.frombuffer(raw, dtype)
+            columns[name] = values.reshape(n, width) if width > 1 else values
+            if len(columns[name]) != n:
+                raise ValueError(f"column {name} is truncated")
+        else:
+            warnings.warn(f"{path}: column {name} of type {tag} is not portable and was skipped", stacklevel=4)
+    identifiers = {int(k): v for k, v in body.get("identifiers", {}).items()}
+    return ReflectionTable(columns, identifiers, shoeboxes)
+
+
+def write_refl(path: str | Path, table: ReflectionTable, *, version: int = 1) -> None:
+    """Write a .refl file (msgpack) that every DIALS reads (``version=1``), under a temporary name until complete.
+
+    Raises
+    ------
+    FileError : a column cannot be expressed in the format, or is larger than 4 GiB.
+    """
+    path = Path(path)
+    if version not in (1, 2):
+        raise FileError(f"{path}: .refl version {version} does not exist; use 1 (every DIALS) or 2 (newest)")
+    data: dict[str, Any] = {}
+    n = len(table)
+    for name in sorted(table):
+        values = np.ascontiguousarray(table[name])
+        values = values.reshape(n, -1) if values.ndim > 2 else values
+        width = values.shape[1] if values.ndim == 2 else 1
+        if values.dtype == bool:
+            tag: str | None = "bool"
+        else:
+            tag = _TAGS.get((values.dtype.newbyteorder("<").str, width))
+        if tag is None:
+            raise FileError(f"{path}: column {name} ({values.dtype}, {width} per row) has no type in .refl files")
+        data[name] = [tag, [n, _bounded(values.tobytes(), name, path)]]
+    if table.shoeboxes is not None:
+        data["shoebox"] = ["Shoebox<>", [n, _bounded(_encode_shoeboxes(table.shoeboxes, version), "shoebox", path)]]
+    body = {"identifiers": table.identifiers, "nrows": n, "data": data}
+    with replacing(path) as temporary:
+        temporary.write_bytes(msgpack.packb([_MAGIC, version, body], use_bin_type=True))
+
+
+def _bounded(raw: bytes, name: str, path: Path) -> bytes:
+    if len(raw) > _BIN_LIMIT:
+        raise FileError(f"{path}: column {name} is larger than 4 GiB; split by experiment or drop the shoeboxes")
+    return raw
+
+
+def _decode_shoeboxes(raw: bytes, n: int) -> Shoeboxes:
+    """Per row: u4 panel, 6 × i4 bbox, marker byte; then data f4, mask (i4 if marker 1, u1 if 2), background f4."""
+    buffer = memoryview(raw)
+    panel, bbox = np.zeros(n, np.uint32), np.zeros((n, 6), np.int32)
+    sizes = np.zeros(n, np.int64)
+    data, mask, background = [], [], []
+    at = 0
+    for row in range(n):
+        panel[row] = struct.unpack_from("<I", buffer, at)[0]
+        bbox[row] = struct.unpack_from("<6i", buffer, at + 4)
+        marker = buffer[at + 28]
+        at += 29
+        if marker == 0:
+            continue
+        x0, x1, y0, y1, z0, z1 = (int(v) for v in bbox[row])
+        size = (x1 - x0) * (y1 - y0) * (z1 - z0)
+        sizes[row] = size
+        data.append(np.frombuffer(buffer, "<f4", size, at))
+        at += 4 * size
+        mask.append(np.frombuffer(buffer, "<i4" if marker == 1 else "u1", size, at).astype(np.int32))
+        at += (4 if marker == 1 else 1) * size
+        background.append(np.frombuffer(buffer, "<f4", size, at))
+        at += 4 * size
+    if at != len(raw):
+        raise ValueError("shoeboxes do not end where they should")
+    offset = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    join = lambda parts, dtype: np.concatenate(parts) if parts else np.zeros(0, dtype)  # noqa: E731
+    return Shoeboxes(panel, bbox, offset, join(data, np.float32), join(mask, np.int32), join(background, np.float32))
+
+
+def _encode_shoeboxes(boxes: Shoeboxes, version: int) -> bytes:
+    marker, mask = (b"\x01", boxes.mask.astype("<i4")) if version == 1 else (b"\x02", boxes.mask.astype("u1"))
+    data, background = boxes.data.astype("<f4"), boxes.background.astype("<f4")
+    out = []
+    for row in range(len(boxes)):
+        a, b = boxes.offset[row], boxes.offset[row + 1]
+        head = struct.pack("<I6i", int(boxes.panel[row]), *(int(v) for v in boxes.bbox[row]))
+        if a == b:
+            out += [head, b"\x00"]
+        else:
+            out += [head, marker, data[a:b].tobytes(), mask[a:b].tobytes(), background[a:b].tobytes()]
+    return b"".join(out)
+
+
+def _read_hdf5(path: Path) -> ReflectionTable:
+    """The newest DIALS' HDF5 layout: /dials/<processing>/group_N, one data set per column (front.md 3)."""
+    import h5py
+
+    tables = []
+    with h5py.File(path, "r") as file:
+        try:
+            stages = file["dials"]
+            groups = stages[list(stages)[-1]]
+        except (KeyError, IndexError) as error:
+            raise FileError(f"{path}: HDF5 file without /dials/<processing>; not a reflection file") from error
+        for name in sorted(groups, key=lambda s: int(s.rsplit("_", 1)[-1])):
+            tables.append(_hdf5_group(groups[name]))
+    return ReflectionTable.concat(tables)
+
+
+def _hdf5_group(group: Any) -> ReflectionTable:
+    names = [s.decode() if isinstance(s, bytes) else str(s) for s in group.attrs.get("identifiers", [])]
+    ids = [int(i) for i in group.attrs.get("experiment_ids", [])]
+    columns, shoeboxes = {}, None
+    for name, item in group.items():
+        if not hasattr(item, "shape"):
+            shoeboxes = _hdf5_shoeboxes(item)
+            continue
+        values = item[...]
+        spec = COLUMNS.get(name)
+        columns[name] = values.reshape(len(values), -1) if values.ndim > 2 or (spec and spec.width > 1) else values
+    return ReflectionTable(columns, dict(zip(ids, names, strict=True)), shoeboxes)
+
+
+def _hdf5_shoeboxes(group: Any) -> Shoeboxes:
+    bbox = group["bbox"][...].reshape(-1, 6).astype(np.int32)
+    sizes = np.prod(np.diff(bbox.reshape(-1, 3, 2), axis=2)[..., 0].astype(np.int64), axis=1)
+    return Shoeboxes(
+        group["panel"][...].astype(np.uint32), bbox, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        group["shoebox_data"][...].astype(np.float32), group["shoebox_mask"][...].astype(np.int32),
+        group["shoebox_background"][...].astype(np.float32),
+    )  # fmt: skip

@@ -1,0 +1,230 @@
+"""Flat detector panels and their hierarchy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mxdask.errors import MxdaskError
+
+SIMPLE = "SimplePxMmStrategy"
+PARALLAX = "ParallaxCorrectedPxMmStrategy"
+
+
+def _vector(values: Any) -> np.ndarray:
+    array = np.array(values, dtype=np.float64)
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One flat rectangle of pixels; all vectors in the laboratory frame, lengths in mm.
+
+    Pixel (i fast, j slow) covers [i, i+1) × [j, j+1); ``origin`` is the outer corner of pixel (0, 0).
+
+    Attributes
+    ----------
+    fast_axis, slow_axis : (3,) unit vectors.
+    origin : (3,) mm.
+    image_size : (fast, slow) pixels; ``pixel_size`` (fast, slow) mm.
+    trusted_range : (lowest, highest) raw value that is a measurement, both inclusive.
+    thickness : mm of sensor; ``mu`` mm⁻¹ its attenuation coefficient at the beam's wavelength.
+    untrusted : rectangles (x0, y0, x1, y1), half-open pixels.
+    px_mm_strategy : ``SimplePxMmStrategy`` or ``ParallaxCorrectedPxMmStrategy`` (the ``Offset…`` kinds keep their name).
+    """
+
+    fast_axis: np.ndarray
+    slow_axis: np.ndarray
+    origin: np.ndarray
+    image_size: tuple[int, int]
+    pixel_size: tuple[float, float]
+    trusted_range: tuple[float, float] = (0.0, 2.0**31 - 1)
+    thickness: float = 0.0
+    material: str = ""
+    mu: float = 0.0
+    gain: float = 1.0
+    pedestal: float = 0.0
+    identifier: str = ""
+    name: str = "Panel"
+    type: str = "SENSOR_PAD"
+    untrusted: tuple[tuple[int, int, int, int], ...] = ()
+    raw_image_offset: tuple[int, int] = (0, 0)
+    px_mm_strategy: str = SIMPLE
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("fast_axis", "slow_axis", "origin"):
+            value = _vector(getattr(self, name))
+            if value.shape != (3,) or not np.all(np.isfinite(value)):
+                raise MxdaskError(
+                    f"detector panel {self.name!r}: {name} is {value.tolist()}, three finite numbers are needed; "
+                    "check the image header or give the geometry by hand (geometry.detector…)"
+                )
+            object.__setattr__(self, name, value)
+        cross = np.linalg.norm(np.cross(self.fast_axis, self.slow_axis))
+        if cross < 0.5:
+            raise MxdaskError(f"detector panel {self.name!r}: fast and slow axis are (nearly) parallel")
+
+    @property
+    def normal(self) -> np.ndarray:
+        """(3,) unit normal fast × slow."""
+        n = np.cross(self.fast_axis, self.slow_axis)
+        return n / np.linalg.norm(n)
+
+    @property
+    def distance(self) -> float:
+        """mm from the sample to the panel's plane, along its normal (never negative)."""
+        return abs(float(self.origin @ self.normal))
+
+    @cached_property
+    def d_matrix(self) -> np.ndarray:
+        """(3, 3) matrix with columns fast, slow, origin: lab point = d · (x mm, y mm, 1)."""
+        return np.column_stack([self.fast_axis, self.slow_axis, self.origin])
+
+    @cached_property
+    def D_matrix(self) -> np.ndarray:
+        """Inverse of :attr:`d_matrix`."""
+        return np.linalg.inv(self.d_matrix)
+
+    @property
+    def is_parallax_corrected(self) -> bool:
+        return "Parallax" in self.px_mm_strategy and self.mu > 0 and self.thickness > 0
+
+    def lab_coord(self, xy_mm: np.ndarray) -> np.ndarray:
+        """(n, 3) laboratory points (mm) of (n, 2) positions on the panel (mm)."""
+        xy = np.asarray(xy_mm, dtype=np.float64)
+        return self.origin + xy[..., :1] * self.fast_axis + xy[..., 1:2] * self.slow_axis
+
+    def _attenuation_shift(self, xy_mm: np.ndarray) -> np.ndarray:
+        """(n, 2) mm that the mean absorption point lies behind the surface point, along (fast, slow)."""
+        ray = self.lab_coord(xy_mm)
+        ray = ray / np.linalg.norm(ray, axis=-1, keepdims=True)
+        cosine = ray @ self.normal
+        if float(self.origin @ self.normal) < 0:
+            cosine = -cosine
+        path = self.thickness / cosine
+        length = 1.0 / self.mu - (path + 1.0 / self.mu) * np.exp(-self.mu * path)
+        return np.stack([ray @ self.fast_axis, ray @ self.slow_axis], axis=-1) * length[..., None]
+
+    def pixel_to_mm(self, xy_px: np.ndarray) -> np.ndarray:
+        """(n, 2) mm on the panel's surface of (n, 2) pixel coordinates (parallax removed; front.md 1.2)."""
+        xy = np.asarray(xy_px, dtype=np.float64) * self.pixel_size
+        return xy - self._attenuation_shift(xy) if self.is_parallax_corrected else xy
+
+    def mm_to_pixel(self, xy_mm: np.ndarray) -> np.ndarray:
+        """(n, 2) pixel coordinates at which rays hitting (n, 2) mm of the surface are recorded."""
+        xy = np.asarray(xy_mm, dtype=np.float64)
+        if self.is_parallax_corrected:
+            xy = xy + self._attenuation_shift(xy)
+        return xy / self.pixel_size
+
+    def ray_mm(self, s1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where rays meet the plane: (n, 2) mm, and (n,) whether they travel towards it."""
+        v = np.asarray(s1, dtype=np.float64) @ self.D_matrix.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return v[..., :2] / v[..., 2:3], v[..., 2] > 0
+
+    def contains_mm(self, xy_mm: np.ndarray) -> np.ndarray:
+        """(n,) whether positions (mm) lie on the panel."""
+        width, height = np.multiply(self.image_size, self.pixel_size)
+        x, y = xy_mm[..., 0], xy_mm[..., 1]
+        return (x >= 0) & (y >= 0) & (x <= width) & (y <= height)
+
+    def with_frame(self, fast: np.ndarray, slow: np.ndarray, origin: np.ndarray) -> Panel:
+        """The same panel somewhere else."""
+        return replace(self, fast_axis=fast, slow_axis=slow, origin=origin)
+
+    def is_similar_to(self, other: Panel, axis_tolerance: float = 1e-6, origin_tolerance: float = 0.05) -> bool:
+        """DIALS' rule for sharing on import: axes 1e-6, origin 0.05 mm per component, all else equal."""
+        return (
+            bool(np.all(np.abs(self.fast_axis - other.fast_axis) <= axis_tolerance))
+            and bool(np.all(np.abs(self.slow_axis - other.slow_axis) <= axis_tolerance))
+            and bool(np.all(np.abs(self.origin - other.origin) <= origin_tolerance))
+            and self.image_size == other.image_size
+            and np.allclose(self.pixel_size, other.pixel_size, atol=1e-7, rtol=0)
+            and self.trusted_range == other.trusted_range
+            and abs(self.thickness - other.thickness) < 1e-6
+            and self.material == other.material
+            and self.untrusted == other.untrusted
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """Panels in order, and the file's hierarchy of groups (plain data; None when flat).
+
+    ``hierarchy`` holds the groups' *global* frames under the keys ``fast_axis, slow_axis, origin`` and the tree
+    under ``children`` (``{"panel": index}`` or a group); the remaining keys are kept as the file had them.
+    """
+
+    panels: tuple[Panel, ...]
+    hierarchy: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.panels:
+            raise MxdaskError("detector without panels")
+
+    def __len__(self) -> int:
+        return len(self.panels)
+
+    def __getitem__(self, index: int) -> Panel:
+        return self.panels[index]
+
+    def ray_intersection(self, s1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """First panel each ray hits: (n,) panel index (-1 for none) and (n, 2) mm on it."""
+        s1 = np.asarray(s1, dtype=np.float64)
+        panel = np.full(len(s1), -1, dtype=np.int64)
+        xy = np.zeros((len(s1), 2))
+        for index, p in enumerate(self.panels):
+            mm, forward = p.ray_mm(s1)
+            hit = (panel < 0) & forward & p.contains_mm(mm)
+            panel[hit] = index
+            xy[hit] = mm[hit]
+        return panel, xy
+
+    def lab_of_pixels(self, panel: np.ndarray, xy_px: np.ndarray) -> np.ndarray:
+        """(n, 3) laboratory points (mm) of pixel positions (n, 2) on panels (n,), parallax removed."""
+        return self._by_panel(panel, xy_px, lambda p, xy: p.lab_coord(p.pixel_to_mm(xy)), 3)
+
+    def pixel_to_mm(self, panel: np.ndarray, xy_px: np.ndarray) -> np.ndarray:
+        return self._by_panel(panel, xy_px, lambda p, xy: p.pixel_to_mm(xy), 2)
+
+    def mm_to_pixel(self, panel: np.ndarray, xy_mm: np.ndarray) -> np.ndarray:
+        return self._by_panel(panel, xy_mm, lambda p, xy: p.mm_to_pixel(xy), 2)
+
+    def _by_panel(self, panel: np.ndarray, xy: np.ndarray, function: Any, width: int) -> np.ndarray:
+        panel = np.asarray(panel)
+        out = np.zeros((len(panel), width))
+        for index in np.unique(panel):
+            rows = panel == index
+            out[rows] = function(self.panels[int(index)], np.asarray(xy)[rows])
+        return out
+
+    def d_min(self, s0: np.ndarray) -> float:
+        """Highest resolution (Å) on any panel corner."""
+        corners = []
+        for p in self.panels:
+            w, h = np.multiply(p.image_size, p.pixel_size)
+            corners.append(p.lab_coord(np.array([[0, 0], [w, 0], [0, h], [w, h]], dtype=float)))
+        ray = np.concatenate(corners)
+        ray /= np.linalg.norm(ray, axis=1, keepdims=True)
+        wavenumber = float(np.linalg.norm(s0))
+        q = np.linalg.norm(ray * wavenumber - s0, axis=1)
+        return float(1.0 / q.max())
+
+    def with_panels(self, panels: tuple[Panel, ...]) -> Detector:
+        """The same detector with moved panels; a hierarchy of several levels is rebuilt flat around the identity."""
+        hierarchy = self.hierarchy
+        if hierarchy is not None:
+            hierarchy = {**hierarchy, "fast_axis": [1.0, 0.0, 0.0], "slow_axis": [0.0, 1.0, 0.0],
+                         "origin": [0.0, 0.0, 0.0], "children": [{"panel": i} for i in range(len(panels))]}  # fmt: skip
+        return Detector(panels, hierarchy)
+
+    def is_similar_to(self, other: Detector) -> bool:
+        return len(self) == len(other) and all(
+            a.is_similar_to(b) for a, b in zip(self.panels, other.panels, strict=True)
+        )

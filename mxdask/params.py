@@ -1,0 +1,159 @@
+"""Parameters of a step: one frozen pydantic model gives the command line, its help, validation and provenance.
+
+Users type ``name=value`` with any unambiguous part of a dotted name, as in DIALS.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mxdask.errors import ParameterError
+
+
+class StepParams(BaseModel):
+    """Base of every step's ``Params``. Fields: ``Field(default, description="…", json_schema_extra={"unit": "Å"})``.
+
+    A field whose type is another StepParams is a scope: its fields are reached as ``scope.name``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return type(self).__qualname__, self.model_dump_json()
+
+
+class ParameterInfo(typing.NamedTuple):
+    """One parameter as the help shows it."""
+
+    path: str
+    default: Any
+    unit: str
+    description: str
+    annotation: Any
+
+
+def describe(model: type[StepParams], prefix: str = "") -> Iterator[ParameterInfo]:
+    """All parameters of a model, in order of declaration, scopes spelled out."""
+    for name, info in model.model_fields.items():
+        path = f"{prefix}{name}"
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, StepParams):
+            yield from describe(annotation, f"{path}.")
+        else:
+            extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+            default = info.get_default(call_default_factory=True)
+            yield ParameterInfo(path, default, str(extra.get("unit", "")), info.description or "", annotation)
+
+
+def parse(model: type[StepParams], assignments: Iterable[str]) -> StepParams:
+    """Build a model from ``name=value`` words; later words win, except that lists of lists grow.
+
+    Raises
+    ------
+    ParameterError : unknown or ambiguous name (the nearest right ones are named), or a value that does not fit.
+    """
+    parameters = {p.path: p for p in describe(model)}
+    values: dict[str, Any] = {}
+    for word in assignments:
+        name, separator, text = word.partition("=")
+        if not separator:
+            raise ParameterError(f"{word!r}: parameters are given as name=value")
+        info = parameters[resolve(name.strip(), parameters)]
+        values[info.path] = _value(info, text.strip(), values.get(info.path))
+    return build(model, values)
+
+
+def build(model: type[StepParams], values: dict[str, Any]) -> StepParams:
+    """Build a model from {dotted path: value}."""
+    nested: dict[str, Any] = {}
+    for path, value in values.items():
+        scope = nested
+        *parents, leaf = path.split(".")
+        for parent in parents:
+            scope = scope.setdefault(parent, {})
+        scope[leaf] = value
+    try:
+        return model.model_validate(nested)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(p) for p in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ParameterError(f"{path}={first['input']}: {message[:1].lower()}{message[1:]}") from None
+
+
+def resolve(name: str, parameters: Iterable[str]) -> str:
+    """The full dotted path a user means by ``name``.
+
+    Tried in turn: the whole path, its last parts, then any part of it (``joint`` → ``indexing.joint_indexing``).
+    """
+    paths = list(parameters)
+    for matches in (
+        [p for p in paths if p == name],
+        [p for p in paths if p.endswith("." + name)],
+        [p for p in paths if p.rsplit(".", 1)[-1].startswith(name)],
+        [p for p in paths if name in p],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise ParameterError(f"{name!r} could mean {', '.join(matches)}: say which")
+    leaves = {p.rsplit(".", 1)[-1]: p for p in paths}
+    close = difflib.get_close_matches(name.rsplit(".", 1)[-1], leaves, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(leaves[c] for c in close)}?" if close else "; --help lists them all"
+    raise ParameterError(f"there is no parameter {name!r}{hint}")
+
+
+_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def _value(info: ParameterInfo, text: str, previous: Any) -> Any:
+    """Turn typed text into something pydantic can validate: lists by commas or blanks, None/Auto words as None."""
+    kinds = _kinds(info.annotation)
+    if text.lower() == "none" or (text.lower() == "auto" and "auto" not in _literals(info.annotation)):
+        return None
+    if text.startswith(("[", "{")):
+        try:
+            return json.loads(text)
+        except ValueError:
+            pass
+    if tuple in kinds or list in kinds:
+        parts: Any = [part for part in text.strip("()[]").replace(",", " ").split() if part]
+        return [*previous, parts] if _is_nested(info.annotation) and previous else ([parts] if _is_nested(info.annotation) else parts)
+    if bool in kinds and text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    return text.lower() if text.lower() in _literals(info.annotation) else text.strip("\"'")
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    return {typing.get_origin(option) or option for option in _options(annotation)}
+
+
+def _literals(annotation: Any) -> set[Any]:
+    found: set[Any] = set()
+    for option in _options(annotation):
+        if typing.get_origin(option) is typing.Literal:
+            found.update(typing.get_args(option))
+    return found
+
+
+def _is_nested(annotation: Any) -> bool:
+    """Whether the parameter is a list of lists (may be given several times)."""
+    for option in _options(annotation):
+        if typing.get_origin(option) in (tuple, list):
+            inner = typing.get_args(option)[0]
+            if any(typing.get_origin(o) in (tuple, list) for o in _options(inner)):
+                return True
+    return False
