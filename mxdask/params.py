@@ -125,7 +125,11 @@ def _value(info: ParameterInfo, text: str, previous: Any) -> Any:
             pass
     if tuple in kinds or list in kinds:
         parts: Any = [part for part in text.strip("()[]").replace(",", " ").split() if part]
-        return [*previous, parts] if _is_nested(info.annotation) and previous else ([parts] if _is_nested(info.annotation) else parts)
+        return (
+            [*previous, parts]
+            if _is_nested(info.annotation) and previous
+            else ([parts] if _is_nested(info.annotation) else parts)
+        )
     if bool in kinds and text.lower() in _WORDS:
         return _WORDS[text.lower()]
     return text.lower() if text.lower() in _literals(info.annotation) else text.strip("\"'")

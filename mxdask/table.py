@@ -68,7 +68,7 @@ def _specs(text: str) -> dict[str, ColumnSpec]:
 
 
 COLUMNS: dict[str, ColumnSpec] = _specs("""
-    id                          | i4 | 1 |        | spots      | row of the experiment list; -1 for a spot no lattice claims
+    id                          | i4 | 1 |        | spots      | row of the experiment list; -1 if no lattice claims it
     imageset_id                 | i4 | 1 |        | index      | row of the sweep; never changes once set
     panel                       | u8 | 1 |        | spots      | detector panel
     flags                       | u8 | 1 |        | spots      | bits of Flag
@@ -102,7 +102,7 @@ COLUMNS: dict[str, ColumnSpec] = _specs("""
     num_pixels.background       | i4 | 1 |        | integrate  | background pixels of the box
     num_pixels.background_used  | i4 | 1 |        | integrate  | those used
     num_pixels.foreground       | i4 | 1 |        | integrate  | foreground pixels of the box
-    intensity.scale.value       | f8 | 1 |        | scale      | corrected intensity that was scaled (divide by inverse_scale_factor)
+    intensity.scale.value       | f8 | 1 |        | scale      | intensity before its scale factor
     intensity.scale.variance    | f8 | 1 |        | scale      | its variance
     inverse_scale_factor        | f8 | 1 |        | scale      | g; I_scaled = intensity.scale.value / g
     inverse_scale_factor_variance | f8 | 1 |      | scale      | variance of g

@@ -13,10 +13,15 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, title: s
     """
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(len(h), *(len(r[i]) for r in cells), 0) if cells else len(h) for i, h in enumerate(header)]
-    numeric = [bool(rows) and all(isinstance(r[i], int | float) or _is_number(str(r[i])) for r in rows) for i in range(len(header))]
+    numeric = [
+        bool(rows) and all(isinstance(r[i], int | float) or _is_number(str(r[i])) for r in rows)
+        for i in range(len(header))
+    ]
 
     def line(values: Sequence[str]) -> str:
-        return "  ".join(v.rjust(w) if n else v.ljust(w) for v, w, n in zip(values, widths, numeric, strict=True)).rstrip()
+        return "  ".join(
+            v.rjust(w) if n else v.ljust(w) for v, w, n in zip(values, widths, numeric, strict=True)
+        ).rstrip()
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     return "\n".join([*([title] if title else []), line(list(header)), rule, *(line(r) for r in cells)])

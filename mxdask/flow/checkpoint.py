@@ -10,8 +10,8 @@ from typing import Any
 
 from dask.base import tokenize
 
-from mxdask import __version__
 from mxdask.flow.failed import Failed
+from mxdask.flow.fingerprint import code_fingerprint
 from mxdask.io.atomic import replacing
 
 
@@ -19,7 +19,7 @@ from mxdask.io.atomic import replacing
 class Checkpointed:
     """A task function whose result is looked up by the content of its arguments before it is computed.
 
-    The file's name is the hash of function, version and arguments; it appears whole or not at all, so two
+    The file's name is the hash of function, program and arguments; it appears whole or not at all, so two
     workers doing the same task (after one was thought dead) do no harm. Failures are not kept.
     """
 
@@ -31,7 +31,7 @@ class Checkpointed:
     def of(cls, function: Callable[..., Any], folder: Path, args: tuple[Any, ...]) -> Checkpointed:
         inner = getattr(function, "function", function)
         name = f"{inner.__module__}.{inner.__qualname__}"
-        return cls(function, str(folder), tokenize(name, __version__, args))
+        return cls(function, str(folder), tokenize(name, code_fingerprint(), args))
 
     def __call__(self, *args: Any) -> Any:
         path = Path(self.folder) / f"{self.key}.pkl"
@@ -39,8 +39,8 @@ class Checkpointed:
             return pickle.loads(path.read_bytes())
         except FileNotFoundError:
             pass
-        except (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError):
-            path.unlink(missing_ok=True)  # written by something else, or a disk that lied: compute again
+        except Exception:  # whatever a damaged or foreign file makes pickle raise: compute again
+            path.unlink(missing_ok=True)
         result = self.function(*args)
         if not isinstance(result, Failed):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -68,9 +68,9 @@ class Flow:
 
             try:
                 if self.scheduler.endswith(".json"):
-                    self._client = Client(scheduler_file=self.scheduler, timeout="20s")
+                    self._client = Client(scheduler_file=self.scheduler)
                 else:
-                    self._client = Client(self.scheduler, timeout="20s")
+                    self._client = Client(self.scheduler)
             except OSError as error:
                 raise MxdaskError(
                     f"--scheduler {self.scheduler}: no Dask scheduler answers there; start one with `dask scheduler`"

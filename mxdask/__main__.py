@@ -1,0 +1,7 @@
+"""``python -m mxdask``."""
+
+import sys
+
+from mxdask.cli import main
+
+sys.exit(main())

@@ -1,0 +1,136 @@
+"""From the words of a command to the function that does it, and from errors to exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mxdask.cli import COMMANDS, OPTIONS
+from mxdask.errors import MxdaskError, ParameterError
+
+
+@dataclass
+class Words:
+    """A command line, sorted: files, ``name=value`` words, options."""
+
+    files: list[str] = field(default_factory=list)
+    assignments: list[str] = field(default_factory=list)
+    scheduler: str = "threads"
+    workers: int | None = None
+    output_dir: Path = Path(".")
+    debug: bool = False
+    help: bool = False
+
+
+def sort_words(words: Sequence[str]) -> Words:
+    """Tell files, parameters and options apart (a word with ``=`` is a parameter unless a file has that name)."""
+    out = Words()
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, separator, value = word.partition("=")
+        if word in ("--help", "-h"):
+            out.help = True
+        elif word == "--debug":
+            out.debug = True
+        elif name in ("--scheduler", "--workers", "--output-dir"):
+            if not separator:
+                if not rest:
+                    raise ParameterError(f"{name} needs a value")
+                value = rest.pop(0)
+            _set_option(out, name, value)
+        elif word.startswith("--"):
+            raise ParameterError(f"there is no option {word}; --help lists them")
+        elif separator and not os.path.exists(word):
+            out.assignments.append(word)
+        else:
+            out.files.append(word)
+    return out
+
+
+def _set_option(out: Words, name: str, value: str) -> None:
+    if name == "--scheduler":
+        out.scheduler = value
+    elif name == "--output-dir":
+        out.output_dir = Path(value)
+    elif value.isdigit() and int(value) > 0:
+        out.workers = int(value)
+    else:
+        raise ParameterError(f"--workers {value}: a number of at least 1 is needed")
+
+
+def dispatch(command: str, words: Sequence[str]) -> int:
+    """Run one command; every expected error is one line on standard error."""
+    debug = "--debug" in words
+    try:
+        sorted_words = sort_words(words)
+        if sorted_words.help:
+            print(_help(command))
+            return 0
+        _function(command)(command, sorted_words)
+        return 0
+    except ParameterError as error:
+        return _complain(command, error, 2, debug)
+    except MxdaskError as error:
+        return _complain(command, error, 1, debug)
+    except KeyboardInterrupt:
+        print(f"mxdask {command}: stopped; run it again to go on where it was", file=sys.stderr)
+        return 1
+    except Exception as error:  # a defect of ours: say so in one line, with the way to the details
+        if debug:
+            traceback.print_exc()
+        print(
+            f"mxdask {command}: internal error ({type(error).__name__}: {error}); --debug shows where", file=sys.stderr
+        )
+        return 1
+
+
+def _complain(command: str, error: MxdaskError, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"mxdask {command}: {error}", file=sys.stderr)
+    return code
+
+
+def _function(command: str) -> Callable[[str, Words], None]:
+    if command == "process":
+        from mxdask.cli.process import run_process
+
+        return run_process
+    if command == "demo":
+        from mxdask.cli.demo import run_demo
+
+        return run_demo
+    if command == "show":
+        from mxdask.cli.show import run_show
+
+        return run_show
+    if command == "report":
+        from mxdask.cli.process import run_report
+
+        return run_report
+    from mxdask.cli.steps import run_one
+
+    return run_one
+
+
+def _help(command: str) -> str:
+    """Usage of one command with every parameter, its default and unit."""
+    files, what = COMMANDS[command]
+    head = f"usage: mxdask {command} {files} name=value ... [options]\n\n{' '.join(what.split())}"
+    from mxdask.cli.parameters import parameters_of
+    from mxdask.params import describe
+
+    model = parameters_of(command)
+    lines = []
+    if model is not None:
+        for p in describe(model):
+            default = "Auto" if p.default is None else p.default
+            shown = ",".join(str(v) for v in default) if isinstance(default, tuple | list) else str(default)
+            unit = f" {p.unit}" if p.unit else ""
+            lines.append(f"  {p.path}={shown}{unit}\n      {p.description}")
+    return "\n".join([head, "", *(["parameters:", *lines, ""] if lines else []), OPTIONS])

@@ -1,0 +1,40 @@
+"""What is printed also goes to ``mxdask.STEP.log``."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+LOG = logging.getLogger("mxdask")
+
+
+@contextlib.contextmanager
+def step_log(folder: Path, step: str) -> Iterator[None]:
+    """Send everything mxdask logs to the terminal and to the step's log file while the block runs.
+
+    Nested use (``process`` around its steps) prints once and writes both files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [logging.FileHandler(folder / f"mxdask.{step}.log", mode="w")]
+    if not any(getattr(h, "is_terminal", False) for h in LOG.handlers):
+        terminal = logging.StreamHandler(sys.stdout)
+        terminal.is_terminal = True  # type: ignore[attr-defined]
+        handlers.append(terminal)
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False
+    # numpy's complaints about a crystal's numbers belong into that crystal's row, not onto the terminal.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
+            yield
+        finally:
+            for handler in handlers:
+                LOG.removeHandler(handler)
+                handler.close()

@@ -1,0 +1,40 @@
+"""``mxdask process`` and ``mxdask report``."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mxdask.cli.dispatch import Words
+from mxdask.cli.logs import step_log
+from mxdask.errors import MxdaskError, ParameterError
+from mxdask.flow import Flow
+from mxdask.params import parse
+from mxdask.pipeline import process, write_run_report
+from mxdask.pipeline_params import Params
+from mxdask.rundir import RunDirectory
+
+log = logging.getLogger(__name__)
+
+
+def run_process(command: str, words: Words) -> None:
+    """Images to merged intensities, resuming what an earlier run in the same folder left."""
+    if not words.files and not any(w.startswith(("template=", "directory=")) for w in words.assignments):
+        raise ParameterError("no images given; `mxdask process --help` tells what is needed")
+    params = parse(Params, words.assignments)
+    assert isinstance(params, Params)
+    run = RunDirectory(words.output_dir)
+    with (
+        step_log(run.path, "process"),
+        Flow(words.scheduler, n_workers=words.workers, progress=True, run_dir=run.path) as flow,
+    ):
+        process(words.files, params, run, flow, logging_to=step_log)
+
+
+def run_report(command: str, words: Words) -> None:
+    """Make the report of a run directory anew."""
+    folder = Path(words.files[0]) if words.files else words.output_dir
+    run = RunDirectory(folder)
+    if not run.summaries():
+        raise MxdaskError(f"{folder}: no step has left a summary here; give the folder of a run")
+    print(f"wrote {write_run_report(run)}")

@@ -1,0 +1,51 @@
+"""``mxdask STEP files... name=value``: one step from the command line."""
+
+from __future__ import annotations
+
+import logging
+
+from mxdask.cli.dispatch import Words
+from mxdask.cli.logs import step_log
+from mxdask.cli.parameters import parameters_of
+from mxdask.errors import ParameterError
+from mxdask.flow import Flow
+from mxdask.io.experiments import load
+from mxdask.params import parse
+from mxdask.pipeline import run_step
+from mxdask.rundir import RunDirectory
+
+log = logging.getLogger(__name__)
+
+
+def run_one(command: str, words: Words) -> None:
+    """Read the files, run the step, write its files into the output folder.
+
+    Raises
+    ------
+    ParameterError : no input files, or a parameter that does not exist.
+    """
+    model = parameters_of(command)
+    assert model is not None
+    assignments, images = words.assignments, words.files
+    params = parse(model, assignments)
+    run = RunDirectory(words.output_dir)
+    with (
+        step_log(run.path, command),
+        Flow(words.scheduler, n_workers=words.workers, progress=True, run_dir=run.path) as flow,
+    ):
+        if command == "import":
+            run_step("import", run, params, flow, files=images)
+            return
+        expt = [f for f in words.files if f.endswith((".expt", ".json"))]
+        refl = [f for f in words.files if f.endswith((".refl", ".pickle", ".h5")) and f not in expt]
+        unknown = [f for f in words.files if f not in expt and f not in refl]
+        if unknown:
+            raise ParameterError(
+                f"{unknown[0]}: neither .expt nor .refl; `mxdask {command} --help` tells what is needed"
+            )
+        if not expt:
+            raise ParameterError(f"no .expt file given; `mxdask {command} --help` tells what is needed")
+        if command != "find_spots" and not refl:
+            raise ParameterError(f"no .refl file given; `mxdask {command} --help` tells what is needed")
+        experiments, reflections = load(expt, refl)
+        run_step(command, run, params, flow, experiments=experiments, reflections=reflections)

@@ -1,0 +1,118 @@
+"""The longest cell axis to look for, from distances between neighbouring reciprocal lattice points (front.md 9.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import gemmi
+import numpy as np
+from scipy.spatial import cKDTree
+
+from mxdask.errors import MxdaskError
+from mxdask.index.params import MaxCellEstimation
+from mxdask.table import ReflectionTable
+
+_ICE_CELL = gemmi.UnitCell(4.498, 4.498, 7.338, 90, 90, 120)
+_ICE_HALF_WIDTH = 0.002  # Å⁻², in 1/d²
+_MIN_NEIGHBOURS = 10
+
+
+def ice_rings(d_min: float) -> np.ndarray:
+    """(n,) 1/d² (Å⁻²) of the powder rings of hexagonal ice down to ``d_min`` (Å)."""
+    group = gemmi.find_spacegroup_by_name("P 63/m m c")
+    hkl = gemmi.make_miller_array(_ICE_CELL, group, d_min)
+    absent = group.operations().systematic_absences(hkl)
+    return np.unique(_ICE_CELL.calculate_1_d2_array(hkl[~absent]).round(8))
+
+
+def on_ice_ring(rlp: np.ndarray) -> np.ndarray:
+    """(n,) whether reciprocal lattice points (n, 3), Å⁻¹, lie within ±0.002 Å⁻² of an ice ring."""
+    d2 = np.einsum("ij,ij->i", rlp, rlp)
+    rings = ice_rings(max(0.5, 1 / np.sqrt(d2.max() + 2 * _ICE_HALF_WIDTH))) if len(d2) else np.zeros(0)
+    if not len(rings):
+        return np.zeros(len(d2), dtype=bool)
+    right = np.clip(np.searchsorted(rings, d2), 1, len(rings) - 1) if len(rings) > 1 else np.zeros(len(d2), dtype=int)
+    nearest = np.minimum(np.abs(d2 - rings[right]), np.abs(d2 - rings[np.maximum(right - 1, 0)]))
+    return nearest < _ICE_HALF_WIDTH
+
+
+def boxes_overlap(bbox: np.ndarray, panel: np.ndarray) -> np.ndarray:
+    """(n,) whether the box (n, 6; half-open) of a spot meets that of another spot on the same panel."""
+    hit = np.zeros(len(bbox), dtype=bool)
+    if len(bbox) < 2:
+        return hit
+    order = np.lexsort((bbox[:, 4], panel))
+    box, plane = bbox[order].astype(np.int64), panel[order].astype(np.int64)
+    longest = int((box[:, 5] - box[:, 4]).max())
+    # Boxes are sorted by their first frame: those that may meet box i start before its last frame.
+    key = plane * (1 << 40) + box[:, 4]
+    end = np.searchsorted(key, plane * (1 << 40) + box[:, 5], side="left")
+    first, second = _pairs(np.arange(len(box)) + 1, end)
+    meets = np.ones(len(first), dtype=bool)
+    for k in (0, 2):
+        meets &= (box[first, k] < box[second, k + 1]) & (box[second, k] < box[first, k + 1])
+    assert longest >= 0
+    hit[order[first[meets]]] = True
+    hit[order[second[meets]]] = True
+    return hit
+
+
+def _pairs(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All (i, j) with start[i] <= j < end[i]."""
+    count = np.maximum(end - start, 0)
+    first = np.repeat(np.arange(len(start)), count)
+    offset = np.concatenate([[0], np.cumsum(count)])[:-1]
+    return first, np.arange(count.sum()) - np.repeat(offset - start, count)
+
+
+def neighbour_periods(tables: Sequence[ReflectionTable], params: MaxCellEstimation) -> np.ndarray:
+    """1/distance (Å) of every spot to its nearest neighbour, per sweep, stretch of φ, and entering or leaving side."""
+    periods = []
+    for table in tables:
+        if len(table) == 0:
+            continue
+        keep = np.ones(len(table), dtype=bool)
+        if params.filter_overlaps and "bbox" in table:
+            keep &= ~boxes_overlap(table["bbox"], table["panel"])
+        if params.filter_ice:
+            keep &= ~on_ice_ring(table["rlp"])
+        phi = np.rad2deg(table["xyzobs.mm.value"][:, 2])
+        stretch = ((phi - phi.min()) / params.step_size).astype(int)
+        for block in np.unique(stretch):
+            for side in (False, True):
+                rlp = table["rlp"][keep & (stretch == block) & (table["entering"] == side)]
+                if len(rlp) > 1:
+                    distance = cKDTree(rlp).query(rlp, k=2)[0][:, 1]
+                    periods.append(1.0 / np.maximum(distance, 1e-12))
+    return np.concatenate(periods) if periods else np.zeros(0)
+
+
+def estimate_max_cell(tables: Sequence[ReflectionTable], params: MaxCellEstimation) -> float:
+    """Longest cell axis (Å) to look for.
+
+    Parameters
+    ----------
+    tables : spots of the sweeps that are indexed together (columns rlp, entering, xyzobs.mm.value, panel, bbox).
+
+    Raises
+    ------
+    MxdaskError : ten neighbour distances or fewer.
+    """
+    periods = neighbour_periods(tables, params)
+    periods = np.sort(periods[periods > 1.0])
+    # The one per cent of closest pairs are split spots more often than long axes.
+    periods = periods[: len(periods) - int(0.01 * len(periods))]
+    if len(periods) <= _MIN_NEIGHBOURS:
+        raise MxdaskError(
+            f"only {len(periods)} neighbouring spots: too few to estimate the longest axis; give max_cell= or unit_cell="
+        )
+    if params.nearest_neighbor_percentile is not None:
+        return params.multiplier * float(np.percentile(periods, params.nearest_neighbor_percentile))
+    n_slots = max(1, len(periods) // params.nn_per_bin)
+    values = np.log10(periods) if params.histogram_binning == "log" else periods
+    counts, edges = np.histogram(values, bins=n_slots)
+    if params.histogram_binning == "log":
+        edges = 10**edges
+    density = counts / np.diff(edges)
+    last = int(np.nonzero(density > params.max_height_fraction * density.max())[0][-1])
+    return params.multiplier * float(edges[last + 1])

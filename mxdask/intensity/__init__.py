@@ -1,0 +1,1 @@
+"""Intensities of reflections: corrected observations, symmetry equivalents, merging and its statistics."""

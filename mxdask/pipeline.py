@@ -1,0 +1,189 @@
+"""The steps chained: images of many crystals to one merged data set."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mxdask.errors import MxdaskError
+from mxdask.flow import Flow
+from mxdask.flow.fingerprint import content_fingerprint, stat_fingerprint
+from mxdask.images import image_files
+from mxdask.models import ExperimentList
+from mxdask.params import StepParams
+from mxdask.pipeline_params import Params, step_params
+from mxdask.rundir import FILES, RunDirectory
+from mxdask.table import ReflectionTable
+
+log = logging.getLogger(__name__)
+
+_MODULES = {
+    "find_spots": "mxdask.spots.step",
+    "index": "mxdask.index.step",
+    "refine": "mxdask.refine.step",
+    "integrate": "mxdask.integrate.step",
+    "cosym": "mxdask.cosym.step",
+    "symmetry": "mxdask.symmetry.step",
+    "scale": "mxdask.scale.step",
+}
+_READS_PIXELS = ("find_spots", "integrate")
+
+LogContext = Callable[[Path, str], contextlib.AbstractContextManager[None]]
+
+
+@contextlib.contextmanager
+def _no_log(folder: Path, step: str) -> Any:
+    yield
+
+
+def run_step(
+    step: str,
+    run: RunDirectory,
+    params: StepParams,
+    flow: Flow,
+    *,
+    experiments: ExperimentList | None = None,
+    reflections: ReflectionTable | None = None,
+    files: Sequence[str | Path] = (),
+) -> dict[str, Any]:
+    """Run one step on given input and write its files into the run directory.
+
+    Returns
+    -------
+    The step's summary.
+
+    Raises
+    ------
+    MxdaskError : nothing is left to go on with (the summary, with every crystal's reason, is written all the same).
+    """
+    with flow.stage(step) as event:
+        if step == "import":
+            from mxdask.importing.step import run as run_import
+
+            experiments, summary = run_import(list(files), params, flow=flow)  # type: ignore[arg-type]
+            run.save(step, experiments, None, summary)
+        elif step in ("merge", "export"):
+            assert experiments is not None and reflections is not None
+            summary = _write_mtz(step, run, params, experiments, reflections)
+        else:
+            module = importlib.import_module(_MODULES[step])
+            experiments, reflections, summary = module.run(experiments, reflections, params, flow=flow)
+            if len(experiments) == 0:
+                run.save_summary(step, summary)
+                raise MxdaskError(f"{step}: no crystal is left. {_reasons(summary)}")
+            run.save(step, experiments, reflections, summary)
+        event["rows"] = summary.get("rows", [])
+    for path in run.outputs(step)[:-1]:
+        log.info("wrote %s", path)
+    return summary
+
+
+def _write_mtz(
+    step: str, run: RunDirectory, params: StepParams, experiments: ExperimentList, reflections: ReflectionTable
+) -> dict[str, Any]:
+    path = run / FILES[step].others[0]
+    module = importlib.import_module("mxdask.merge.step" if step == "merge" else "mxdask.merge.export")
+    summary: dict[str, Any] = module.run(experiments, reflections, params, path)
+    run.save_summary(step, summary)
+    return summary
+
+
+def _reasons(summary: dict[str, Any]) -> str:
+    lines = [f"{row.get('sweep', '?')}: {row.get('reason', '')}" for row in summary.get("rows", [])][:5]
+    return "; ".join(lines)
+
+
+class _Chain:
+    """Runs steps one after the other in a run directory; what is complete and unchanged is kept."""
+
+    def __init__(self, params: Params, run: RunDirectory, flow: Flow, logging_to: LogContext) -> None:
+        self.params, self.run, self.flow, self.logging_to = params, run, flow, logging_to
+
+    def step(self, name: str, *inputs: str, files: Sequence[str | Path] = ()) -> None:
+        """Run a step on the files of the steps ``inputs``."""
+        params = step_params(self.params, name)
+        source = [p for step in inputs for p in self.run.outputs(step) if p.suffix != ".json"]
+        parts = [content_fingerprint(source), params.model_dump_json(), stat_fingerprint(files)]
+        experiments, reflections = self._load(inputs)
+        if name in _READS_PIXELS and experiments is not None:
+            parts.append(stat_fingerprint(image_files(experiments)))
+        key = self.run.key(*parts)
+        if self.run.is_complete(name, key):
+            log.info("%s: nothing it depends on has changed, kept", name)
+            self.flow.record(f"{name}.kept")
+            return
+        log.info("\n=== %s ===", name)
+        with self.logging_to(self.run.path, name):
+            run_step(name, self.run, params, self.flow, experiments=experiments, reflections=reflections, files=files)
+        self.run.mark_complete(name, key)
+
+    def _load(self, inputs: Sequence[str]) -> tuple[ExperimentList | None, ReflectionTable | None]:
+        experiments: ExperimentList | None = None
+        reflections: ReflectionTable | None = None
+        for step in inputs:
+            e, r = self.run.load(step)
+            experiments, reflections = e or experiments, r or reflections
+        return experiments, reflections
+
+
+def process(
+    files: Sequence[str | Path],
+    params: Params,
+    run: RunDirectory,
+    flow: Flow,
+    *,
+    logging_to: LogContext = _no_log,
+) -> dict[str, dict[str, Any]]:
+    """The whole chain: import → find_spots → index → refine → integrate → cosym or symmetry → scale → merge, export.
+
+    Parameters
+    ----------
+    files : image files, masters or folders, as for ``mxdask import``.
+    run : where the files of every step go; a rerun does again only what its inputs or parameters changed.
+    logging_to : context manager (folder, step) that directs a step's log.
+
+    Returns
+    -------
+    step → summary. The report is written even when a step ends the run.
+
+    Raises
+    ------
+    MxdaskError : a step left no crystal.
+    """
+    chain = _Chain(params, run, flow, logging_to)
+    try:
+        chain.step("import", files=files)
+        chain.step("find_spots", "import")
+        chain.step("index", "import", "find_spots")
+        chain.step("refine", "index")
+        chain.step("integrate", "refine")
+        integrated, _ = run.load("integrate")
+        group = "cosym" if integrated is not None and len(integrated) > 1 else "symmetry"
+        _forget_other(run, group)
+        chain.step(group, "integrate")
+        chain.step("scale", group)
+        chain.step("merge", "scale")
+        chain.step("export", "scale")
+    finally:
+        if run.summaries():
+            log.info("wrote %s", write_run_report(run))
+    return run.summaries()
+
+
+def _forget_other(run: RunDirectory, group: str) -> None:
+    """cosym and symmetry write the same files: a summary the other one left would tell of another run."""
+    other = "symmetry" if group == "cosym" else "cosym"
+    (run / f"{other}.json").unlink(missing_ok=True)
+
+
+def write_run_report(run: RunDirectory) -> Path:
+    """``report.html`` from the summaries in a run directory."""
+    from mxdask.report.page import write_report
+
+    path = run / "report.html"
+    write_report(path, run.summaries(), title=run.path.resolve().name)
+    return path

@@ -1,0 +1,80 @@
+"""Parameters of ``mxdask process``: what most people set, and every step's own in a scope of its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from mxdask.cosym import params as cosym
+from mxdask.importing import params as importing
+from mxdask.index import params as index
+from mxdask.integrate import params as integrate
+from mxdask.merge import export_params
+from mxdask.merge import params as merge
+from mxdask.params import StepParams, build
+from mxdask.refine import params as refine
+from mxdask.scale import params as scale
+from mxdask.spots import params as spots
+from mxdask.symmetry import params as symmetry
+
+
+class Params(StepParams):
+    """The whole chain. The first few are handed to the steps that know them; a step's own setting wins."""
+
+    unit_cell: tuple[float, float, float, float, float, float] | None = Field(
+        None, description="Known unit cell a,b,c,alpha,beta,gamma; a starting value that is refined.",
+        json_schema_extra={"unit": "Å, degrees"},
+    )  # fmt: skip
+    space_group: str | None = Field(None, description="Known space group, e.g. P212121; Auto finds it.")
+    d_min: float | None = Field(
+        None, description="High-resolution limit of integration and scaling.", json_schema_extra={"unit": "Å"}
+    )
+    joint: bool | None = Field(
+        None, description="Index all sweeps as one crystal (true), each for itself (false), or decide from the data."
+    )
+    importing: importing.Params = importing.Params()
+    find_spots: spots.Params = spots.Params()
+    index: index.Params = index.Params()
+    refine: refine.Params = refine.Params()
+    integrate: integrate.Params = integrate.Params()
+    cosym: cosym.Params = cosym.Params()
+    symmetry: symmetry.Params = symmetry.Params()
+    scale: scale.Params = scale.Params()
+    merge: merge.Params = merge.Params()
+    export: export_params.Params = export_params.Params()
+
+
+# Common parameter → where the steps that know it have it.
+_HANDED_DOWN: dict[str, tuple[tuple[str, str], ...]] = {
+    "unit_cell": (("index", "indexing.known_symmetry.unit_cell"),),
+    "space_group": (
+        ("index", "indexing.known_symmetry.space_group"),
+        ("cosym", "space_group"),
+        ("symmetry", "space_group"),
+    ),
+    "d_min": (("integrate", "prediction.d_min"), ("scale", "d_min")),
+    "joint": (("index", "indexing.joint_indexing"),),
+}
+
+
+def step_params(params: Params, step: str) -> StepParams:
+    """A step's parameters with the common ones filled in where the step's own is at its default."""
+    own: StepParams = getattr(params, "importing" if step == "import" else step)
+    changed: dict[str, Any] = _flatten(own.model_dump(exclude_defaults=True))
+    for name, places in _HANDED_DOWN.items():
+        value = getattr(params, name)
+        for target, path in places:
+            if target == step and value is not None:
+                changed.setdefault(path, value)
+    return build(type(own), changed)
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -1,0 +1,135 @@
+"""A run directory: the files of each step, their summaries, and what they were made from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mxdask.errors import FileError
+from mxdask.flow.fingerprint import code_fingerprint, content_fingerprint
+from mxdask.io.atomic import replacing
+from mxdask.io.expt import read_expt, write_expt
+from mxdask.io.refl import read_refl, write_refl
+from mxdask.models import ExperimentList
+from mxdask.table import ReflectionTable
+
+
+@dataclass(frozen=True)
+class StepFiles:
+    """Names of what a step leaves, as in DIALS. ``flags`` go into the history of the .expt file."""
+
+    experiments: str | None
+    reflections: str | None
+    others: tuple[str, ...] = ()
+    flags: str = ""
+
+
+FILES: dict[str, StepFiles] = {
+    "import": StepFiles("imported.expt", None),
+    "find_spots": StepFiles(None, "strong.refl"),
+    "index": StepFiles("indexed.expt", "indexed.refl"),
+    "refine": StepFiles("refined.expt", "refined.refl"),
+    "integrate": StepFiles("integrated.expt", "integrated.refl", flags="integrated"),
+    "symmetry": StepFiles("symmetrized.expt", "symmetrized.refl", flags="integrated"),
+    "cosym": StepFiles("symmetrized.expt", "symmetrized.refl", flags="integrated"),
+    "scale": StepFiles("scaled.expt", "scaled.refl", flags="scaled"),
+    "merge": StepFiles(None, None, ("merged.mtz",)),
+    "export": StepFiles(None, None, ("scaled.mtz",)),
+}
+
+
+def plain(value: Any) -> Any:
+    """A summary as JSON can hold it: numpy numbers and arrays become plain ones, not-finite numbers None."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+class RunDirectory:
+    """Reads and writes the files of the steps; a step is *complete* when its outputs match its manifest entry."""
+
+    def __init__(self, path: str | Path = ".") -> None:
+        self.path = Path(path)
+        self._manifest = self.path / ".mxdask" / "manifest.json"
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def outputs(self, step: str) -> list[Path]:
+        files = FILES[step]
+        names = [n for n in (files.experiments, files.reflections, *files.others) if n] + [f"{step}.json"]
+        return [self.path / n for n in names]
+
+    def key(self, *parts: str) -> str:
+        """What a step's result depends on: the program and ``parts`` (fingerprints of inputs and parameters)."""
+        return "|".join((code_fingerprint(), *parts))
+
+    def is_complete(self, step: str, key: str) -> bool:
+        """Whether the step's files are all there, unchanged, and were made with this key."""
+        entry = self._read_manifest().get(step)
+        outputs = self.outputs(step)
+        if entry is None or entry["key"] != key or not all(p.exists() for p in outputs):
+            return False
+        return bool(entry["outputs"] == content_fingerprint(outputs))
+
+    def mark_complete(self, step: str, key: str) -> None:
+        manifest = self._read_manifest()
+        manifest[step] = {"key": key, "outputs": content_fingerprint(self.outputs(step))}
+        self._manifest.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self._manifest) as temporary:
+            temporary.write_text(json.dumps(manifest, indent=1))
+
+    def _read_manifest(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._manifest.read_text()))
+        except (OSError, ValueError):
+            return {}
+
+    def save(
+        self,
+        step: str,
+        experiments: ExperimentList | None,
+        reflections: ReflectionTable | None,
+        summary: dict[str, Any],
+    ) -> None:
+        """Write a step's .expt, .refl and summary JSON; each appears whole or not at all."""
+        files = FILES[step]
+        self.path.mkdir(parents=True, exist_ok=True)
+        if files.experiments and experiments is not None:
+            write_expt(self.path / files.experiments, experiments, program=f"mxdask.{step}", flags=files.flags)
+        if files.reflections and reflections is not None:
+            write_refl(self.path / files.reflections, reflections)
+        self.save_summary(step, summary)
+
+    def save_summary(self, step: str, summary: dict[str, Any]) -> None:
+        with replacing(self.path / f"{step}.json") as temporary:
+            temporary.write_text(json.dumps(plain(summary), indent=1))
+
+    def load(self, step: str) -> tuple[ExperimentList | None, ReflectionTable | None]:
+        files = FILES[step]
+        experiments = read_expt(self.path / files.experiments) if files.experiments else None
+        reflections = read_refl(self.path / files.reflections) if files.reflections else None
+        return experiments, reflections
+
+    def summary(self, step: str) -> dict[str, Any]:
+        path = self.path / f"{step}.json"
+        try:
+            return dict(json.loads(path.read_text()))
+        except (OSError, ValueError) as error:
+            raise FileError(f"{path}: not a readable summary ({error}); run `mxdask {step}` again") from error
+
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """Summaries of all steps that left one, in the order data walks through them."""
+        return {step: self.summary(step) for step in FILES if (self.path / f"{step}.json").exists()}

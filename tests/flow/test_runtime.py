@@ -1,0 +1,119 @@
+"""The same graph everywhere; failures as data; checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mxdask.errors import MxdaskError
+from mxdask.flow import Failed, Flow
+
+
+def square(x: int) -> int:
+    if x == 3:
+        raise MxdaskError("three is not squared")
+    return x * x
+
+
+def total(*values: int) -> int:
+    return sum(values)
+
+
+def count_and_square(x: int, log: str) -> int:
+    with open(log, "a") as file:
+        file.write(f"{x}\n")
+    return square(x)
+
+
+@pytest.fixture(params=["sync", "threads", "processes", "distributed"], scope="module")
+def flow(request: pytest.FixtureRequest) -> Iterator[Flow]:
+    if request.param != "distributed":
+        with Flow(request.param, n_workers=2) as value:
+            yield value
+        return
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, protocol="tcp", dashboard_address=None
+        ) as cluster,
+        Flow(cluster.scheduler_address) as value,
+    ):
+        yield value
+
+
+def test_results_come_in_order_and_failures_are_data(flow: Flow) -> None:
+    results = flow.map(square, [(i,) for i in range(5)], name="square")
+    assert [r for r in results if not isinstance(r, Failed)] == [0, 1, 4, 16]
+    assert isinstance(results[3], Failed)
+    assert results[3].reason == "three is not squared"
+    assert results[3].detail == ""
+
+
+def test_a_failure_passes_through_what_depends_on_it(flow: Flow) -> None:
+    nodes = [flow.task(square, i, name="square") for i in (1, 2, 3)]
+    good = flow.task(total, *nodes[:2], name="total")
+    bad = flow.task(total, *nodes, name="total")
+    results = flow.compute([good, bad], name="total")
+    assert results[0] == 5
+    assert isinstance(results[1], Failed)
+
+
+def test_kept_results_are_not_computed_again(tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    for _ in range(2):
+        with Flow("threads", run_dir=tmp_path / "run") as flow:
+            assert flow.map(count_and_square, [(2, log), (4, log)], name="s", keep=True) == [4, 16]
+    assert sorted(Path(log).read_text().split()) == ["2", "4"]
+
+
+def test_failures_are_not_kept(tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    for _ in range(2):
+        with Flow("sync", run_dir=tmp_path / "run") as flow:
+            flow.map(count_and_square, [(3, log)], name="s", keep=True)
+    assert Path(log).read_text().split() == ["3", "3"]
+
+
+def test_a_damaged_checkpoint_is_computed_again(tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    with Flow("sync", run_dir=tmp_path / "run") as flow:
+        flow.map(count_and_square, [(2, log)], name="s", keep=True)
+        (kept,) = (tmp_path / "run").rglob("*.pkl")
+        kept.write_bytes(b"\x80garbage")
+        assert flow.map(count_and_square, [(2, log)], name="s", keep=True) == [4]
+    assert Path(log).read_text().split() == ["2", "2"]
+
+
+def test_events_are_appended(tmp_path: Path) -> None:
+    flow = Flow("sync", run_dir=tmp_path)
+
+    def work() -> None:
+        with flow.stage("index") as event:
+            event["n"] = 3
+
+    work()
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["index.start", "index.done"]
+    assert lines[1]["n"] == 3
+
+
+@pytest.mark.parametrize("where", ["tcp://127.0.0.1:1", "cloud"])
+def test_a_scheduler_that_is_not_there_is_named(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dask
+
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}), pytest.raises(MxdaskError, match="--scheduler"):
+        Flow(where)
+
+
+def test_defects_keep_their_traceback() -> None:
+    def broken() -> Any:
+        return 1 / 0
+
+    (result,) = Flow("sync").map(broken, [()], name="broken")
+    assert result.reason.startswith("ZeroDivisionError")
+    assert "broken" in result.detail
