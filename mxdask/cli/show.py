@@ -77,7 +77,7 @@ def _models(experiment: Experiment) -> list[tuple[str, str]]:
         out.append(
             (
                 "scan",
-                f"Scan: images {s.image_range[0]}-{s.image_range[1]}, {start:.4f}° to {end:.4f}° in steps of {s.width:.4f}°",
+                f"Scan: images {s.image_range[0]}-{s.image_range[1]}, {start:.4f}° to {end:.4f}°, {s.width:.4f}° each",
             )
         )
     if experiment.crystal is not None:
@@ -93,8 +93,8 @@ def _detector(detector: Detector) -> str:
     lines = [f"Detector: {len(detector)} panel(s)"]
     for p in detector.panels[:4]:
         lines.append(
-            f"  {p.name}: {p.image_size[0]} × {p.image_size[1]} px of {p.pixel_size[0]:.4g} × {p.pixel_size[1]:.4g} mm, "
-            f"trusted {p.trusted_range[0]:g} to {p.trusted_range[1]:g}"
+            f"  {p.name}: {p.image_size[0]} × {p.image_size[1]} px of {p.pixel_size[0]:.4g} × {p.pixel_size[1]:.4g} mm,"
+            f" trusted {p.trusted_range[0]:g} to {p.trusted_range[1]:g}"
         )
         lines.append(
             f"    fast {_v(p.fast_axis)} slow {_v(p.slow_axis)} origin {_v(p.origin)} mm, distance {p.distance:.3f} mm"

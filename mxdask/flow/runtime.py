@@ -78,7 +78,8 @@ class Flow:
             self._own_client = True
         elif self.scheduler != "sync":
             raise MxdaskError(
-                f"--scheduler {self.scheduler}: unknown; use threads, processes, sync, tcp://host:port or a scheduler file"
+                f"--scheduler {self.scheduler}: unknown; use threads, processes, sync, tcp://host:port "
+                "or a scheduler file"
             )
 
     def close(self) -> None:
@@ -156,9 +157,10 @@ class Flow:
 
     @contextlib.contextmanager
     def stage(self, event: str, **data: Any) -> Iterator[dict[str, Any]]:
-        """Record start and end of something with its duration; what the block puts into the yielded dict is recorded too."""
+        """Record start and end of something with its duration, and what the block puts into the yielded dict."""
         self.record(f"{event}.start", **data)
-        begin, more = time.perf_counter(), {}
+        begin = time.perf_counter()
+        more: dict[str, Any] = {}
         try:
             yield more
         except BaseException as error:

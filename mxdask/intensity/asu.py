@@ -103,13 +103,14 @@ def _ccp4_representatives(hkl: np.ndarray, space_group: gemmi.SpaceGroup) -> tup
 
 
 def count_possible(
-    cell: gemmi.UnitCell, space_group: gemmi.SpaceGroup, d_edges: np.ndarray
+    cell: gemmi.UnitCell, space_group: gemmi.SpaceGroup, d_edges: np.ndarray, d_reach: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reflections that exist in each resolution shell.
 
     Parameters
     ----------
     d_edges : (s + 1,) Å, falling; shell i holds d_edges[i] >= d > d_edges[i + 1] (the last also its end).
+    d_reach : (s,) Å, count each shell only up to here; None counts whole shells.
 
     Returns
     -------
@@ -119,10 +120,13 @@ def count_possible(
     d_min, d_max = float(d_edges[-1]), float(d_edges[0])
     hkl = gemmi.make_miller_array(cell, space_group, d_min * (1 - 1e-9), d_max * (1 + 1e-9), True)
     hkl = hkl[np.any(hkl != 0, axis=1)]
-    shell = shell_of(1.0 / cell.calculate_d_array(hkl) ** 2, d_edges)
+    d = cell.calculate_d_array(hkl)
+    shell = shell_of(1.0 / d**2, d_edges)
     acentric = ~np.asarray(space_group.operations().centric_flag_array(hkl), dtype=bool)
     n = len(d_edges) - 1
     inside = shell >= 0
+    if d_reach is not None:
+        inside &= d >= d_reach[shell] * (1 - 1e-6)
     return np.bincount(shell[inside], minlength=n), np.bincount(shell[inside], acentric[inside], n).astype(np.int64)
 
 

@@ -348,7 +348,8 @@ def crystal_from_dict(d: dict[str, Any]) -> Crystal:
         np.array([d["real_space_a"], d["real_space_b"], d["real_space_c"]]), d["space_group_hall_symbol"],
         A_at_scan_points=matrices("A_at_scan_points", (-1, 3, 3)), B_covariance=matrices("B_covariance", (9, 9)),
         B_covariance_at_scan_points=matrices("B_covariance_at_scan_points", (-1, 9, 9)),
-        recalculated_cell=values("recalculated_unit_cell"), recalculated_cell_esd=values("recalculated_cell_parameter_sd"),
+        recalculated_cell=values("recalculated_unit_cell"),
+        recalculated_cell_esd=values("recalculated_cell_parameter_sd"),
         recalculated_volume_esd=d.get("recalculated_cell_volume_sd"),
         extra={"__id__": d.get("__id__", "crystal")} | {k: v for k, v in d.items() if k not in known},
     )  # fmt: skip

@@ -34,7 +34,7 @@ class Panel:
     trusted_range : (lowest, highest) raw value that is a measurement, both inclusive.
     thickness : mm of sensor; ``mu`` mm⁻¹ its attenuation coefficient at the beam's wavelength.
     untrusted : rectangles (x0, y0, x1, y1), half-open pixels.
-    px_mm_strategy : ``SimplePxMmStrategy`` or ``ParallaxCorrectedPxMmStrategy`` (the ``Offset…`` kinds keep their name).
+    px_mm_strategy : ``SimplePxMmStrategy`` or ``ParallaxCorrectedPxMmStrategy`` (``Offset…`` kinds keep their name).
     """
 
     fast_axis: np.ndarray

@@ -77,7 +77,7 @@ class Goniometer:
 
     @classmethod
     def multi_axis(cls, axes: Any, angles: Any, names: Any, scan_axis: int, setting_points: Any = None) -> Goniometer:
-        """A goniometer known by its axes from crystal to base (n, 3), their angles (n,) in degrees and the scan axis."""
+        """A goniometer known by its axes from crystal to base (n, 3), angles (n,) in degrees and the scan axis."""
         axes, angles = _frozen(axes, (-1, 3)), _frozen(angles, (-1,))
         if len(axes) != len(angles) or not 0 <= scan_axis < len(axes):
             raise MxdaskError(f"goniometer: {len(axes)} axes, {len(angles)} angles, scan axis {scan_axis} do not fit")

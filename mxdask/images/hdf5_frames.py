@@ -1,0 +1,151 @@
+"""Frames and pixel mask of NeXus and Eiger files."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from mxdask.errors import FileError
+from mxdask.images import bslz4
+from mxdask.images.frame_index import ABSENT, BSLZ4, HDF5, RAW, FrameIndex, frame_index
+from mxdask.io.hdf5 import open_hdf5
+
+log = logging.getLogger(__name__)
+_warned: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Hdf5Source:
+    """Frames behind one master file. Holds only its name; the index is kept per process."""
+
+    path: str
+
+    def shape(self) -> tuple[int, int]:
+        return frame_index(self.path).shape
+
+    def dtype(self) -> np.dtype:
+        return frame_index(self.path).dtype
+
+    def check(self, first: int, last: int) -> None:
+        """Raise a FileError unless frames first..last (0-based, inclusive) exist."""
+        n_frames = len(frame_index(self.path))
+        if first < 0 or last >= n_frames:
+            raise FileError(f"{self.path}: frame {last} is wanted but the file holds {n_frames} frames; import it again")
+
+    def open(self) -> Hdf5Frames:
+        return Hdf5Frames(self.path, frame_index(self.path))
+
+    def good_pixels(self) -> np.ndarray | None:
+        """(slow, fast) bool, True = good, from the file's pixel mask; None without one."""
+        with open_hdf5(self.path) as file:
+            for name in ("pixel_mask", "detectorSpecific/pixel_mask"):
+                values = _read_dataset(file, f"/entry/instrument/detector/{name}")
+                if values is not None:
+                    return self._shaped(values)
+        return None
+
+    def _shaped(self, values: np.ndarray) -> np.ndarray | None:
+        shape = self.shape()
+        values = values[0] if values.ndim == 3 and len(values) == 1 else values
+        if values.shape == shape:
+            return values == 0
+        if values.shape == shape[::-1]:  # old files of Diamond; its meaning is not certain
+            log.warning("%s: pixel_mask is transposed %s and therefore not used", self.path, values.shape)
+            return None
+        raise FileError(f"{self.path}: pixel_mask has shape {values.shape}, the frames have {shape}")
+
+
+def _read_dataset(file: h5py.File, name: str) -> np.ndarray | None:
+    try:
+        return file[name][()]
+    except KeyError:
+        link = file.get(name, getlink=True) if name in file else None
+        if isinstance(link, h5py.ExternalLink):
+            raise FileError(f"{file.filename}: {name} points to {link.filename}, which is missing") from None
+        return None
+
+
+class Hdf5Frames:
+    """Reads frames by number with ``pread``; belongs to one thread. The returned array is overwritten by the next read."""
+
+    def __init__(self, path: str, index: FrameIndex) -> None:
+        self._path, self._index = path, index
+        self._descriptors: dict[str, int] = {}
+        self._files: dict[str, h5py.File] = {}
+        self._frame = np.empty(index.shape, dtype=index.dtype)
+        self._packed = np.empty(0, dtype=np.uint8)
+
+    def read(self, frame: int) -> np.ndarray:
+        """(slow, fast) raw pixels of a frame (0-based).
+
+        Raises
+        ------
+        FileError : the frame is absent, cut off or damaged.
+        """
+        index = self._index
+        if not 0 <= frame < len(index):
+            raise FileError(f"{self._path}: frame {frame} is wanted but the file holds {len(index)} frames")
+        segment = index.segments[index.segment[frame]]
+        where = f"{segment.path}: frame {index.frame_in_segment[frame]} (image {frame + 1} of {self._path})"
+        storage = index.storage[frame]
+        if storage == ABSENT:
+            raise FileError(f"{where} was never written; cut the sweep with image_range= or copy the file again")
+        if storage == HDF5:
+            self._read_through_hdf5(segment.path, segment.dataset, int(index.frame_in_segment[frame]), where)
+        elif storage == RAW:
+            target = self._frame.reshape(-1).view(np.uint8)
+            if index.nbytes[frame] != target.size:
+                raise FileError(f"{where} has {index.nbytes[frame]} bytes instead of {target.size}")
+            self._pread(segment.path, int(index.offset[frame]), target, where)
+        elif storage == BSLZ4:
+            self._read_bslz4(segment.path, int(index.offset[frame]), int(index.nbytes[frame]), where)
+        return self._frame
+
+    def _read_bslz4(self, path: str, offset: int, nbytes: int, where: str) -> None:
+        if self._packed.size < nbytes:
+            self._packed = np.empty(nbytes * 5 // 4, dtype=np.uint8)
+        chunk = self._packed[:nbytes]
+        self._pread(path, offset, chunk, where)
+        try:
+            bslz4.unpack(chunk, self._frame)
+        except FileError as error:
+            raise FileError(f"{where} is damaged ({error}); copy the file again") from error
+
+    def _pread(self, path: str, offset: int, target: np.ndarray, where: str) -> None:
+        descriptor = self._descriptors.get(path)
+        if descriptor is None:
+            try:
+                descriptor = self._descriptors[path] = os.open(path, os.O_RDONLY)
+            except OSError as error:
+                raise FileError(f"{where} cannot be read ({error.strerror})") from error
+        view, done = memoryview(target), 0
+        while done < len(view):
+            count = os.preadv(descriptor, [view[done:]], offset + done)
+            if count == 0:
+                raise FileError(f"{where} is cut off: the file ends {len(view) - done} bytes early; copy it again")
+            done += count
+
+    def _read_through_hdf5(self, path: str, dataset: str, frame: int, where: str) -> None:
+        if path not in self._files:
+            self._files[path] = open_hdf5(path)
+            if path not in _warned:
+                _warned.add(path)
+                log.warning(
+                    "%s: packing or chunks of %s are not bitshuffle-LZ4 by frame; "
+                    "reading it through HDF5, which is slower and uses one core only", path, dataset,
+                )  # fmt: skip
+        try:
+            self._files[path][dataset].read_direct(self._frame, np.s_[frame])
+        except (OSError, KeyError) as error:
+            raise FileError(f"{where} cannot be unpacked ({str(error).splitlines()[0][:200]})") from error
+
+    def close(self) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        for file in self._files.values():
+            file.close()
+        self._descriptors, self._files = {}, {}

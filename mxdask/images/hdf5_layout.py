@@ -1,0 +1,157 @@
+"""Which plain HDF5 data sets hold the frames behind a master file, in order."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from mxdask.errors import FileError
+from mxdask.io.hdf5 import open_hdf5
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of frames ``first .. first + count`` of the data set ``dataset`` in the file ``path``.
+
+    ``through_hdf5``: only the HDF5 library can assemble these frames (an irregular virtual data set).
+    """
+
+    path: str
+    dataset: str
+    first: int
+    count: int
+    through_hdf5: bool = False
+
+
+def image_segments(path: str) -> list[Segment]:
+    """The data sets with the pixels of a NeXus or Eiger master file, in the order of frames.
+
+    Raises
+    ------
+    FileError : no image data, or a file the master points to is missing.
+    """
+    with open_hdf5(path) as file:
+        names = _image_datasets(file, path)
+        segments = [s for name in names for s in _resolve(file, name, path)]
+    if not any(s.count for s in segments):
+        raise FileError(f"{path}: the image data set holds no frames")
+    return [s for s in segments if s.count]
+
+
+def _image_datasets(file: h5py.File, path: str) -> list[str]:
+    """Names of the image data sets: NXdata's signal, else data_000001, data_000002 … (Eiger file writer)."""
+    group = _data_group(file, path)
+    numbered = sorted((n for n in group if re.fullmatch(r"data_\d+", n)), key=lambda n: int(n[5:]))
+    signal = group.attrs.get("signal", "data")
+    signal = signal.decode() if isinstance(signal, bytes) else str(signal)
+    if signal in group and group.get(signal, getlink=True) is not None:
+        return [f"{group.name}/{signal}"]
+    if numbered:
+        return [f"{group.name}/{name}" for name in numbered]
+    raise FileError(f"{path}: {group.name} holds neither {signal!r} nor data_000001 …; this master has no images")
+
+
+def _data_group(file: h5py.File, path: str) -> h5py.Group:
+    for entry in file.values():
+        if isinstance(entry, h5py.Group):
+            for child in entry.values() if "data" not in entry else [entry["data"]]:
+                if isinstance(child, h5py.Group) and (child.name.endswith("/data") or _is_nxdata(child)):
+                    return child
+    raise FileError(f"{path}: no NXdata group with images found")
+
+
+def _is_nxdata(group: h5py.Group) -> bool:
+    return group.attrs.get("NX_class") in (b"NXdata", "NXdata")
+
+
+def _resolve(file: h5py.File, name: str, master: str) -> list[Segment]:
+    """Follow links and virtual mappings from one data set down to plain ones."""
+    try:
+        data = file[name]
+    except (KeyError, OSError) as error:
+        raise FileError(f"{master}: {_broken_link(file, name, master)}") from error
+    if data.ndim == 2:
+        raise FileError(f"{master}: {name} is a single frame {data.shape}, a stack (frame, slow, fast) is needed")
+    here = os.path.realpath(data.file.filename)
+    whole = Segment(here, data.name, 0, data.shape[0])
+    if not data.is_virtual:
+        return [whole]
+    runs = _virtual_runs(data)
+    if runs is None:
+        return [Segment(here, data.name, 0, data.shape[0], through_hdf5=True)]
+    segments: list[Segment] = []
+    for source_file, source_name, first, count in runs:
+        source = here if source_file == "." else _find_beside(source_file, here, master)
+        with open_hdf5(source) as other:
+            segments += _cut(_resolve(other, source_name, master), first, count, master, source)
+    return segments
+
+
+def _virtual_runs(data: h5py.Dataset) -> list[tuple[str, str, int, int]] | None:
+    """(file, data set, first source frame, count) in order; None when the mapping is not one of whole frames in a row."""
+    runs = []
+    for source in data.virtual_sources():
+        target = _whole_frames(source.vspace, data.shape[1:])
+        origin = _whole_frames(source.src_space, data.shape[1:])
+        if target is None or origin is None or target[1] != origin[1] or "%" in source.file_name:
+            return None
+        runs.append((target[0], (source.file_name, source.dset_name, *origin)))
+    runs.sort(key=lambda run: run[0])
+    expected = 0
+    for start, run in runs:
+        if start != expected:
+            return None
+        expected += run[3]
+    return [run for _, run in runs] if expected == data.shape[0] else None
+
+
+def _whole_frames(space: h5py.h5s.SpaceID, frame_shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """(first, count) of consecutive whole frames a selection covers, or None for anything else."""
+    if space.get_select_type() == h5py.h5s.SEL_ALL:
+        dims = space.shape
+        return (0, dims[0]) if dims[1:] == frame_shape else None
+    try:
+        low, high = space.get_select_bounds()
+    except (ValueError, RuntimeError):
+        return None
+    count = high[0] - low[0] + 1
+    covered = all(a == 0 and b == n - 1 for a, b, n in zip(low[1:], high[1:], frame_shape, strict=True))
+    if not covered or space.get_select_npoints() != count * int(np.prod(frame_shape)):
+        return None
+    return int(low[0]), int(count)
+
+
+def _cut(segments: list[Segment], first: int, count: int, master: str, source: str) -> list[Segment]:
+    """The frames first .. first + count of a chain of segments."""
+    out, position = [], 0
+    for s in segments:
+        low, high = max(first, position), min(first + count, position + s.count)
+        if high > low:
+            out.append(Segment(s.path, s.dataset, s.first + low - position, high - low, s.through_hdf5))
+        position += s.count
+    if sum(s.count for s in out) != count:
+        raise FileError(f"{master}: wants frames {first}..{first + count - 1} of {source}, which holds only {position}")
+    return out
+
+
+def _find_beside(name: str, referring: str, master: str) -> str:
+    """A source file by HDF5's rule: as named, or beside the file that names it."""
+    folder = os.path.dirname(referring)
+    for candidate in (os.path.join(folder, name), os.path.join(folder, os.path.basename(name))):
+        if os.path.exists(candidate):
+            return os.path.realpath(candidate)
+    raise FileError(f"{master}: data file {os.path.join(folder, name)} is missing; copy it beside the master file")
+
+
+def _broken_link(file: h5py.File, name: str, master: str) -> str:
+    link = file.get(name, getlink=True)
+    if isinstance(link, h5py.ExternalLink):
+        target = os.path.join(os.path.dirname(os.path.realpath(file.filename)), link.filename)
+        if not os.path.exists(target):
+            return f"data file {target} is missing; copy it beside the master file"
+        return f"data file {target} cannot be read or has no data set {link.path}; copy the file again"
+    return f"data set {name} cannot be opened in {file.filename}"

@@ -1,0 +1,1 @@
+"""Lattices: metric symmetry, Bravais settings, changes of basis."""

@@ -1,0 +1,1 @@
+"""Fitting beam, detector, goniometer and crystal to observed positions: the engine indexing and refinement share."""

@@ -1,0 +1,70 @@
+"""The command as a user types it: help, wrong words, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mxdask.cli import COMMANDS, main
+from mxdask.cli.dispatch import sort_words
+from mxdask.cli.parameters import parameters_of
+from mxdask.errors import ParameterError
+from mxdask.params import describe
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from mxdask.cli import main; main(['--help']); print([m for m in ('numpy','dask','numba','pydantic') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for command in COMMANDS:
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"mxdask {command}" in text
+    model = parameters_of(command)
+    for p in [] if model is None else describe(model):
+        assert p.description, f"{command}: {p.path} has no description"
+        assert p.path in text
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["indx"], 2, "did you mean index"),
+        (["index", "a.expt", "b.refl", "unit_cel_=1"], 2, "no parameter"),
+        (["index"], 2, "no .expt file given"),
+        (["index", "absent.expt", "absent.refl"], 1, "absent.expt: cannot be read"),
+        (["index", "picture.png"], 2, "neither .expt nor .refl"),
+        (["process"], 2, "no images given"),
+        (["process", "--workers", "none"], 2, "--workers"),
+        (["index", "--nonsense"], 2, "no option --nonsense"),
+        (["process", "x.nxs", "--scheduler", "moon"], 1, "--scheduler moon"),
+        (["show"], 2, "no file given"),
+    ],
+)
+def test_mistakes_are_one_clear_line(
+    words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_words_are_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "odd=name.expt").touch()
+    words = sort_words(["odd=name.expt", "d_min=2", "--workers=3", "--scheduler", "sync", "a.refl"])
+    assert words.files == ["odd=name.expt", "a.refl"]
+    assert words.assignments == ["d_min=2"]
+    assert (words.workers, words.scheduler) == (3, "sync")
+    with pytest.raises(ParameterError, match="needs a value"):
+        sort_words(["--workers"])
