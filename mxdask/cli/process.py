@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from mxdask.cli.dispatch import Words
 from mxdask.cli.logs import step_log
@@ -28,7 +29,15 @@ def run_process(command: str, words: Words) -> None:
         step_log(run.path, "process"),
         Flow(words.scheduler, n_workers=words.workers, progress=True, run_dir=run.path) as flow,
     ):
-        process(words.files, params, run, flow, logging_to=step_log)
+        summaries = process(words.files, params, run, flow, logging_to=step_log)
+    complain_of_bad_input(summaries)
+
+
+def complain_of_bad_input(summaries: dict[str, dict[str, Any]]) -> None:
+    """End with an error that names every file that was missing or damaged; the other crystals are done by now."""
+    reasons = [row["reason"] for s in summaries.values() for row in s.get("rows", []) if row.get("bad_input")]
+    if reasons:
+        raise MxdaskError("\n".join([*dict.fromkeys(reasons), "the other crystals are done; mend this and run again"]))
 
 
 def run_report(command: str, words: Words) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mxdask.errors import MxdaskError
+from mxdask.errors import FileError, MxdaskError
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,18 @@ class Failed:
     ----------
     reason : one line for people.
     detail : the traceback when the cause is a defect of ours, else "".
+    bad_input : the cause is a file that is missing or damaged; steps hand it on as ``row["bad_input"]``, and the
+        command ends with exit code 1 once the other crystals are done.
     """
 
     reason: str
     detail: str = ""
+    bad_input: bool = False
 
     @classmethod
     def of(cls, error: BaseException) -> Failed:
         if isinstance(error, MxdaskError):
-            return cls(str(error))
+            return cls(str(error), bad_input=isinstance(error, FileError))
         return cls(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 
 

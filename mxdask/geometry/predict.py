@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mxdask.geometry.predict_kernels import crossings
-from mxdask.models import Experiment
+from mxdask.models import Experiment, Goniometer
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,12 @@ class Prediction:
     xyz_mm: np.ndarray
     xyz_px: np.ndarray
     possible: np.ndarray
+
+
+def unit_axis(goniometer: Goniometer) -> np.ndarray:
+    """(3,) the scan axis at datum as a unit vector: headers give it to a few digits only."""
+    axis = goniometer.rotation_axis
+    return axis / np.linalg.norm(axis)
 
 
 def predict_given(
@@ -60,7 +66,7 @@ def predict_given(
     s1, phi, crosses = np.empty((n, 3)), np.empty(n), np.empty(n, dtype=np.bool_)
     crossings(
         np.ascontiguousarray(miller_index, dtype=np.float64), block, goniometer.fixed_rotation @ A,
-        S.T @ beam.s0, np.array(goniometer.rotation_axis), np.ascontiguousarray(entering, dtype=np.bool_),
+        S.T @ beam.s0, unit_axis(goniometer), np.ascontiguousarray(entering, dtype=np.bool_),
         np.ascontiguousarray(phi_observed, dtype=np.float64), s1, phi, crosses,
     )  # fmt: skip
     s1 = s1 @ S.T

@@ -95,9 +95,14 @@ def _virtual_runs(data: h5py.Dataset) -> list[tuple[str, str, int, int]] | None:
     """(file, data set, first source frame, count) in order; None when the mapping is not one of whole frames in a row."""
     runs = []
     for source in data.virtual_sources():
-        target = _whole_frames(source.vspace, data.shape[1:])
-        origin = _whole_frames(source.src_space, data.shape[1:])
-        if target is None or origin is None or target[1] != origin[1] or "%" in source.file_name:
+        target = (0, data.shape[0]) if _is_all(source.vspace) else _whole_frames(source.vspace, data.shape[1:])
+        if target is None or "%" in source.file_name:
+            return None
+        if _is_all(source.src_space):  # its extent is not stored
+            origin: tuple[int, int] | None = (0, target[1])
+        else:
+            origin = _whole_frames(source.src_space, data.shape[1:])
+        if origin is None or target[1] != origin[1]:
             return None
         runs.append((target[0], (source.file_name, source.dset_name, *origin)))
     runs.sort(key=lambda run: run[0])
@@ -111,9 +116,6 @@ def _virtual_runs(data: h5py.Dataset) -> list[tuple[str, str, int, int]] | None:
 
 def _whole_frames(space: h5py.h5s.SpaceID, frame_shape: tuple[int, ...]) -> tuple[int, int] | None:
     """(first, count) of consecutive whole frames a selection covers, or None for anything else."""
-    if space.get_select_type() == h5py.h5s.SEL_ALL:
-        dims = space.shape
-        return (0, dims[0]) if dims[1:] == frame_shape else None
     try:
         low, high = space.get_select_bounds()
     except (ValueError, RuntimeError):
@@ -155,3 +157,7 @@ def _broken_link(file: h5py.File, name: str, master: str) -> str:
             return f"data file {target} is missing; copy it beside the master file"
         return f"data file {target} cannot be read or has no data set {link.path}; copy the file again"
     return f"data set {name} cannot be opened in {file.filename}"
+
+
+def _is_all(space: h5py.h5s.SpaceID) -> bool:
+    return bool(space.get_select_type() == h5py.h5s.SEL_ALL)

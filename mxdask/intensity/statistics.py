@@ -30,8 +30,8 @@ class ShellSums:
     intensity : ΣI over observations with a partner.
     r_merge, r_meas, r_pim : numerators of the R values.
     half : (6, s) n, Σx, Σy, Σx², Σy², Σxy of the two half sets' weighted means.
-    anomalous_half : (6, s) the same for the Bijvoet differences of the half sets.
-    bijvoet : (2, s) Σ|I⁺ - I⁻|, Σ½(I⁺ + I⁻).
+    anomalous_half : (6, s) the same for the Bijvoet differences of the half sets' plain means.
+    bijvoet : (2, s) Σ|I⁺ - I⁻|, Σ|⟨I⟩|.
     delta_sigma : (3, s) n, Σ|ΔI|, Σσ(ΔI).
     anomalous_counts : (4, s) observations and unique of I⁺/I⁻ kept apart; acentric with both, unique acentric.
     tau : (4, s) number, Σ mean, Σ mean², Σ Var/n of reflections observed twice or more (plain means).
@@ -267,14 +267,15 @@ def _anomalous_sums(
     n = means.n.reshape(m, 2)
     mean, sigma = means.mean.reshape(m, 2), means.sigma.reshape(m, 2)
     both = np.flatnonzero((n > 0).all(axis=1) & ~centric)
-    delta, total = np.abs(mean[:, 0] - mean[:, 1]), 0.5 * (mean[:, 0] + mean[:, 1])
+    delta = np.abs(mean[:, 0] - mean[:, 1])
+    total = np.abs(weighted_means(group, m, value, variance).mean)
     delta_sigma = np.hypot(sigma[:, 0], sigma[:, 1])
 
     def per_shell(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return np.bincount(shell[rows], values[rows], s)
 
     halves = half_sets(hand, np.repeat(serial, 2)[hand] * 2 + ~plus, seed)
-    first, second = _half_means(hand, 2 * m, value, variance, halves)
+    first, second = _half_means(hand, 2 * m, value, np.ones(len(value)), halves)
     difference = [h.reshape(m, 2)[:, 0] - h.reshape(m, 2)[:, 1] for h in (first, second)]
     everything = np.arange(m)
     counts = [n.sum(axis=1), (n > 0).sum(axis=1), np.isin(everything, both), (n > 0).any(axis=1) & ~centric]

@@ -1,0 +1,5 @@
+"""Where every frame lies, how it is unpacked, and which of its pixels count."""
+
+from mxdask.images.stack import ImageStack, StackReader, open_stack
+
+__all__ = ["ImageStack", "StackReader", "open_stack"]

@@ -1,0 +1,83 @@
+"""Frames of formats that mxdask has no reader for, through fabio (optional): SMV, MarCCD, XDS and others."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mxdask.errors import FileError
+from mxdask.images.cbf_frames import check_files
+from mxdask.io.templates import image_path
+
+
+@dataclass(frozen=True)
+class FabioSource:
+    """One file per image; "frame" is the image number (or the place in the list of files)."""
+
+    template: str
+    files: tuple[str, ...]
+    frame_shape: tuple[int, int]
+
+    def shape(self) -> tuple[int, int]:
+        return self.frame_shape
+
+    def dtype(self) -> np.dtype:
+        with open_image(self.file_of(0 if self.files else 1)) as image:
+            return image.data.dtype
+
+    def file_of(self, frame: int) -> str:
+        return self.files[frame] if self.files else image_path(self.template, frame)
+
+    def check(self, first: int, last: int) -> None:
+        check_files([self.file_of(frame) for frame in range(first, last + 1)])
+
+    def open(self) -> FabioFrames:
+        return FabioFrames(self)
+
+    def good_pixels(self) -> None:
+        """These formats carry no mask."""
+
+
+class FabioFrames:
+    """Reads images by number; belongs to one thread."""
+
+    def __init__(self, source: FabioSource) -> None:
+        self._source = source
+
+    def read(self, frame: int) -> np.ndarray:
+        """(slow, fast) raw pixels as stored.
+
+        Raises
+        ------
+        FileError : the file is missing, damaged, of another shape, or fabio is not installed.
+        """
+        path = self._source.file_of(frame)
+        with open_image(path) as image:
+            data = image.data
+        if data.shape != self._source.frame_shape:
+            raise FileError(f"{path}: image is {data.shape} (slow, fast) pixels, the detector model {self._source.frame_shape}")
+        return data
+
+    def close(self) -> None:
+        """Nothing stays open between reads."""
+
+
+@contextlib.contextmanager
+def open_image(path: str) -> Iterator[Any]:
+    """fabio's image object of a file, with its errors said in one line."""
+    try:
+        import fabio
+    except ImportError as error:
+        raise FileError(f"{path}: this image format is read by fabio, which is not installed (pip install fabio)") from error
+    try:
+        image = fabio.open(path)
+    except Exception as error:  # fabio raises many kinds for a file it does not know
+        raise FileError(f"{path}: fabio cannot read it ({type(error).__name__}: {error})") from error
+    try:
+        yield image
+    finally:
+        image.close()

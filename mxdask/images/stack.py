@@ -1,0 +1,258 @@
+"""The images of one experiment as a stack of raw frames."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from mxdask.errors import FileError
+from mxdask.images import masks
+from mxdask.images.cbf_frames import CbfSource
+from mxdask.images.fabio_frames import FabioSource
+from mxdask.images.hdf5_frames import Hdf5Source
+from mxdask.images.zarr_frames import ZarrSource
+from mxdask.io.cbf import is_cbf_name
+from mxdask.models import Detector, Experiment, ImageSet
+
+if TYPE_CHECKING:
+    import dask.array
+
+HDF5_SUFFIXES = (".nxs", ".h5", ".hdf5", ".nx5")
+
+
+class Frames(Protocol):
+    """Reads whole frames of one file format; belongs to one thread."""
+
+    def read(self, frame: int) -> np.ndarray: ...
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """What a format has to offer: small, picklable, no open files. Frames are numbered as the format likes."""
+
+    def shape(self) -> tuple[int, int]: ...
+
+    def dtype(self) -> np.dtype: ...
+
+    def check(self, first: int, last: int) -> None: ...
+
+    def open(self) -> Frames: ...
+
+    def good_pixels(self) -> np.ndarray | None: ...
+
+
+@dataclass(frozen=True)
+class PanelWindow:
+    """Where a panel lies in the stored frame: pixel (0, 0) at (slow, fast) = ``offset``."""
+
+    offset: tuple[int, int]
+    shape: tuple[int, int]
+
+    def of(self, frame: np.ndarray) -> np.ndarray:
+        (y, x), (height, width) = self.offset, self.shape
+        return frame if frame.shape == self.shape else frame[y : y + height, x : x + width]
+
+
+@dataclass(frozen=True)
+class ImageStack:
+    """Where the frames of an experiment are and how they fall into panels; no pixels, no open files, picklable.
+
+    Attributes
+    ----------
+    name : of the sweep, for messages.
+    source : the file format's side.
+    frames : number of each frame in ``source``, for z = z0, z0 + 1 …
+    array_range : (z0, z1) absolute frame coordinates.
+    windows : place of each panel in a stored frame.
+    untrusted : per panel the untrusted rectangles; ``mask_file`` the look-up mask or None.
+    """
+
+    name: str
+    source: Source
+    frames: range | tuple[int, ...]
+    array_range: tuple[int, int]
+    windows: tuple[PanelWindow, ...]
+    untrusted: tuple[tuple[masks.Rectangle, ...], ...]
+    mask_file: str | None = None
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(slow, fast) of every panel."""
+        return tuple(window.shape for window in self.windows)
+
+    @property
+    def n_images(self) -> int:
+        return self.array_range[1] - self.array_range[0]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the raw pixels as stored."""
+        return self.source.dtype()
+
+    def frame_number(self, z: int) -> int:
+        """The source's number of the frame at z.
+
+        Raises
+        ------
+        FileError : z lies outside the stack.
+        """
+        first, end = self.array_range
+        if not first <= z < end:
+            raise FileError(f"{self.name}: frame z={z} lies outside the sweep's frames {first}..{end - 1}")
+        return self.frames[z - first]
+
+    def reader(self) -> StackReader:
+        """A context manager that reads frames; use one per thread."""
+        return StackReader(self)
+
+    def mask(self) -> tuple[np.ndarray, ...]:
+        """Per panel a (slow, fast) bool array, True = good, read-only and shared between equal masks.
+
+        The file format's pixel mask AND untrusted rectangles AND look-up mask. Pixel values (trusted range) are not
+        looked at.
+
+        Raises
+        ------
+        FileError : a mask cannot be read or does not fit the detector.
+        """
+        stamp = None if self.mask_file is None else _modified(self.mask_file)
+        return _static_mask(self, stamp)
+
+    def to_dask(self, block: int = 20, panel: int = 0) -> dask.array.Array:
+        """Lazy array (frame, slow, fast) of one panel's raw pixels; ``block`` frames per chunk. Frame 0 is z0."""
+        from mxdask.images.dask_array import to_dask
+
+        return to_dask(self, block, panel)
+
+
+class StackReader:
+    """Reads the frames of a stack. One thread at a time; arrays are valid until the next read."""
+
+    def __init__(self, stack: ImageStack) -> None:
+        self._stack = stack
+        self._frames: Frames | None = None
+
+    def __enter__(self) -> StackReader:
+        self._frames = self._stack.source.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
+
+    def read(self, z: int) -> tuple[np.ndarray, ...]:
+        """Per panel the (slow, fast) raw integers of frame z (absolute).
+
+        Raises
+        ------
+        FileError : the frame is missing, cut off or damaged; the message names file and frame.
+        """
+        if self._frames is None:
+            raise RuntimeError("use the reader in a with block")
+        frame = self._frames.read(self._stack.frame_number(z))
+        return tuple(window.of(frame) for window in self._stack.windows)
+
+
+def open_stack(experiment: Experiment) -> ImageStack:
+    """The image stack of an experiment; file metadata is looked at, no pixel is read.
+
+    Raises
+    ------
+    FileError : no image set or detector, a file is missing, or frames and detector model differ in shape.
+    """
+    imageset, detector = experiment.imageset, experiment.detector
+    if imageset is None or detector is None:
+        raise FileError(f"{experiment.name}: experiment without images or detector; give the .expt written by import")
+    first, end = experiment.scan.array_range if experiment.scan else (0, len(imageset.paths))
+    source, frames = _source(imageset, detector, first, end)
+    try:
+        source.check(min(frames), max(frames))
+        shape = source.shape()
+        windows = _windows(detector, shape, imageset)
+    except FileError as error:
+        raise FileError(f"sweep {experiment.name}: {error}") from error
+    return ImageStack(
+        experiment.name, source, frames, (first, end), windows, tuple(p.untrusted for p in detector.panels), imageset.mask
+    )
+
+
+def _source(imageset: ImageSet, detector: Detector, first: int, end: int) -> tuple[Source, range | tuple[int, ...]]:
+    """The source of an image set and the numbers its frames have there."""
+    name = imageset.template or (imageset.paths[0] if imageset.paths else "")
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix == ".zarr" or suffix in HDF5_SUFFIXES:
+        source: Source = ZarrSource(name) if suffix == ".zarr" else Hdf5Source(name)
+        return source, _container_frames(imageset, first, end)
+    kind = CbfSource if is_cbf_name(name) else FabioSource
+    separate = tuple(imageset.paths)
+    frames = range(first, end) if separate else range(first + 1, end + 1)
+    return kind(imageset.template, separate, _bounding_shape(detector)), frames
+
+
+def _container_frames(imageset: ImageSet, first: int, end: int) -> range | tuple[int, ...]:
+    """Frame numbers in a multi-image file.
+
+    ``single_file_indices`` lists one frame per image of the image set. An experiment whose scan is only a part of
+    its image set finds its frames by their number: image n is frame n - 1 of the file.
+    """
+    indices = imageset.single_file_indices
+    if not indices:
+        return range(first, end)
+    if len(indices) == end - first:
+        return _as_range(indices)
+    known = set(indices)
+    absent = [z for z in range(first, end) if z not in known]
+    if absent:
+        raise FileError(
+            f"{imageset.template}: image {absent[0] + 1} of the scan is not among the {len(indices)} frames listed in the "
+            "experiment file (single_file_indices); import the images again"
+        )
+    return range(first, end)
+
+
+def _as_range(indices: Sequence[int]) -> range | tuple[int, ...]:
+    whole = range(indices[0], indices[0] + len(indices))
+    return whole if tuple(indices) == tuple(whole) else tuple(indices)
+
+
+def _bounding_shape(detector: Detector) -> tuple[int, int]:
+    """(slow, fast) of the stored image that holds all panels at their raw offsets."""
+    fast = max(p.raw_image_offset[0] + p.image_size[0] for p in detector.panels)
+    slow = max(p.raw_image_offset[1] + p.image_size[1] for p in detector.panels)
+    return slow, fast
+
+
+def _windows(detector: Detector, shape: tuple[int, int], imageset: ImageSet) -> tuple[PanelWindow, ...]:
+    windows = tuple(
+        PanelWindow((p.raw_image_offset[1], p.raw_image_offset[0]) if len(detector) > 1 else (0, 0), p.image_size[::-1])
+        for p in detector.panels
+    )
+    where = imageset.template or imageset.paths[0]
+    if len(windows) == 1 and windows[0].shape != tuple(shape):
+        raise FileError(f"{where}: frames are {tuple(shape)} (slow, fast) pixels, the detector model {windows[0].shape}")
+    for window in windows:
+        if any(o + n > limit for o, n, limit in zip(window.offset, window.shape, shape, strict=True)):
+            raise FileError(f"{where}: panel at {window.offset} of {window.shape} lies outside the frames {tuple(shape)}")
+    return windows
+
+
+def _modified(path: str) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise FileError(f"{path}: mask file cannot be read ({error.strerror}); correct lookup.mask") from error
+    return status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=64)
+def _static_mask(stack: ImageStack, stamp: tuple[int, int] | None) -> tuple[np.ndarray, ...]:
+    whole = stack.source.good_pixels()
+    parts = None if whole is None else [window.of(whole) for window in stack.windows]
+    return masks.combine(stack.shapes, parts, stack.untrusted, stack.mask_file)

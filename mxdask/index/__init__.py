@@ -1,0 +1,1 @@
+"""Indexing: from positions of spots to a lattice for every sweep."""

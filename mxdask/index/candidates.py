@@ -1,0 +1,155 @@
+"""One candidate lattice: how far the beam centre is off, how many spots it explains, whether its cell is too large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mxdask.index.assign import assign
+from mxdask.index.lattices import reduced, too_large
+from mxdask.index.spots import SweepSpots
+
+_OFFSET_SPOTS = 300
+# A shift must raise the mean cosine of the phases by this much at the edge of the search range to be believed.
+_OFFSET_PENALTY = 0.05
+_LINEAR_CYCLES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A lattice that might be right.
+
+    Attributes
+    ----------
+    rows : (3, 3) real-space vectors (rows, Å, datum frame).
+    shift_px : (2,) shift of the detectors (fast, slow) at which the lattice fits.
+    n_indexed : spots within the tolerance. fraction : of those looked at.
+    spread : r.m.s. distance from whole-number indices of the indexed spots.
+    """
+
+    rows: np.ndarray
+    shift_px: np.ndarray
+    n_indexed: int = 0
+    fraction: float = 0.0
+    spread: float = np.inf
+
+    @property
+    def volume(self) -> float:
+        return abs(float(np.linalg.det(self.rows)))
+
+    @property
+    def fit(self) -> float:
+        """Bits per spot by which the lattice describes the spots better than points at random do.
+
+        An indexed spot is told within a ball of radius ~2 ``spread`` of the unit cell instead of anywhere in it; the
+        others are background. Large cells catch spots by chance but with a large spread, so they gain nothing.
+        """
+        if self.n_indexed == 0:
+            return 0.0
+        ball = min(1.0, 4.0 / 3.0 * np.pi * (2.0 * max(self.spread, 0.01)) ** 3)
+        f = min(self.fraction, 1 - 1e-3)
+        return f * np.log2(1.0 / ball) + f * np.log2(f) + (1 - f) * np.log2(1 - f)
+
+
+def detector_shift(spots: SweepSpots, rows: np.ndarray, max_shift: float) -> np.ndarray:
+    """(2,) shift in px (fast, slow) of the detectors that brings the spots nearest to the nodes of a lattice.
+
+    The mean of cos 2πh over all spots and indices is searched on a square grid; the penalty prefers small shifts, for
+    shifts by a whole reciprocal lattice row look alike.
+    """
+    if max_shift <= 0:
+        return np.zeros(2)
+    lowest = np.argsort(np.einsum("ij,ij->i", spots.rlp, spots.rlp), kind="stable")[:_OFFSET_SPOTS]
+    index = 2 * np.pi * spots.rlp[lowest] @ rows.T
+    slope = 2 * np.pi * np.einsum("nks,ak->nas", spots.shift_gradient[lowest], rows)
+    fastest = float(np.percentile(np.abs(slope), 95))
+    # No further than half way to the next row, and steps of a tenth of a period.
+    reach = min(max_shift, np.pi / max(fastest, 1e-9))
+    steps = int(np.clip(np.ceil(reach * fastest / 0.6), 2, 30))
+    grid = np.linspace(-reach, reach, 2 * steps + 1)
+    flat = index.ravel()
+    wave = [np.exp(1j * np.outer(grid, slope[:, :, axis].ravel())) for axis in (0, 1)]
+    score = ((wave[0] * np.exp(1j * flat)) @ wave[1].T).real / len(flat)
+    radius2 = (grid[:, None] ** 2 + grid[None, :] ** 2) / max_shift**2
+    score = score - _OFFSET_PENALTY * radius2
+    if score.max() - score[steps, steps] < _OFFSET_PENALTY:
+        return np.zeros(2)
+    i, j = np.unravel_index(np.argmax(score), score.shape)
+    return np.array([_vertex(grid, score[:, j], i), _vertex(grid, score[i, :], j)])
+
+
+def _vertex(grid: np.ndarray, values: np.ndarray, i: int) -> float:
+    """Position of the maximum between grid points, by a parabola."""
+    if i in (0, len(grid) - 1):
+        return float(grid[i])
+    left, middle, right = values[i - 1 : i + 2]
+    curvature = left - 2 * middle + right
+    shift = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
+    return float(grid[i] + shift * (grid[1] - grid[0]))
+
+
+def fit_lattice(rlp: np.ndarray, hkl: np.ndarray, distance: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Real-space vectors that best turn points into their indices: linear least squares, the nearer half counts most."""
+    scale = max(float(np.median(distance)), 1e-3)
+    weights = 1.0 / (1.0 + (distance / (2.0 * scale)) ** 2)
+    normal = (rlp * weights[:, None]).T @ rlp
+    # Directions in which a narrow wedge holds no information stay as they are.
+    values, axes = np.linalg.eigh(normal)
+    known = values > 1e-3 * values[-1]
+    residual = hkl - rlp @ rows.T
+    right = (rlp * weights[:, None]).T @ residual
+    step = axes[:, known] @ ((axes[:, known].T @ right) / values[known, None])
+    return rows + step.T
+
+
+def evaluate(
+    spots: SweepSpots,
+    rows: np.ndarray,
+    *,
+    tolerance: float,
+    max_shift: float,
+    is_fixed_cell: bool = False,
+    absent_threshold: float = 0.9,
+    min_volume: float = 25.0,
+) -> Candidate | None:
+    """Adjust a lattice to the spots and count what it explains; None when it turns into no sensible cell.
+
+    Parameters
+    ----------
+    rows : real-space vectors (3, 3). With ``is_fixed_cell`` they are turned as a rigid body only, and the check
+        whether the cell is too large is left out.
+    """
+    shift = detector_shift(spots, rows, max_shift)
+    rlp = spots.rlp + spots.shift_gradient @ shift
+    for _ in range(_LINEAR_CYCLES):
+        found = assign(rlp, [np.linalg.inv(rows)], tolerance=tolerance)
+        hit = found.lattice >= 0
+        if np.count_nonzero(hit) < 5:
+            return None
+        if not is_fixed_cell:
+            smaller = too_large(rows, found.hkl[hit], absent_threshold)
+            if smaller is not None:
+                rows = smaller
+                continue
+        fitted = fit_lattice(rlp[hit], found.hkl[hit].astype(float), found.distance[hit], rows)
+        if is_fixed_cell:
+            u, _, vt = np.linalg.svd(np.linalg.inv(rows) @ fitted)
+            rows = rows @ (u @ vt)
+        else:
+            rows = fitted
+    if not is_fixed_cell:
+        tidy = reduced(rows)
+        if tidy is None or abs(np.linalg.det(tidy)) < min_volume:
+            return None
+        rows = tidy
+    return scored(spots, Candidate(rows, shift), tolerance=tolerance)
+
+
+def scored(spots: SweepSpots, candidate: Candidate, *, tolerance: float) -> Candidate:
+    """Count the spots that a lattice explains."""
+    rlp = spots.rlp + spots.shift_gradient @ candidate.shift_px
+    found = assign(rlp, [np.linalg.inv(candidate.rows)], tolerance=tolerance)
+    hit = found.lattice >= 0
+    spread = float(np.sqrt(np.mean(found.distance[hit] ** 2))) if hit.any() else np.inf
+    return replace(candidate, n_indexed=int(hit.sum()), fraction=float(hit.mean()), spread=spread)

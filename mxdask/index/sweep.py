@@ -1,0 +1,235 @@
+"""Index one sweep, or several as one crystal: search, refine, further lattices, and what to try when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mxdask.errors import MxdaskError
+from mxdask.index.candidates import Candidate
+from mxdask.index.cycles import Solution, assign_spots, refine_cycles
+from mxdask.index.known_symmetry import TargetSymmetry, cell_text
+from mxdask.index.max_cell import estimate_max_cell
+from mxdask.index.params import Indexing
+from mxdask.index.quality import chance_bits, solution_bits
+from mxdask.index.ranking import best_refined
+from mxdask.index.search import SearchResult, is_same_orientation, search, worth_refining
+from mxdask.index.spots import SweepSpots
+from mxdask.index.symmetric_cell import constrained_if_undetermined
+from mxdask.models import Crystal
+from mxdask.models.crystal import hall_of
+from mxdask.table import ReflectionTable
+
+_KNOWN_CELL_FACTOR = 1.3
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try: which search, and how it differs from the default."""
+
+    method: str
+    max_cell: float
+    max_shift: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What indexing of one set of sweeps gave.
+
+    Attributes
+    ----------
+    solution : None if it failed.
+    method : of the attempt that succeeded. attempts : one line each. reason : why it failed, else "".
+    max_cell : Å, first estimate (0 if there was none).
+    """
+
+    solution: Solution | None
+    method: str = ""
+    attempts: list[str] = field(default_factory=list)
+    reason: str = ""
+    max_cell: float = 0.0
+
+
+def index_spots(spots: SweepSpots, params: Indexing, crystals: Sequence[Crystal] = ()) -> Outcome:
+    """Find the lattices of the spots.
+
+    Parameters
+    ----------
+    spots : all spots of one sweep, or of the sweeps of one crystal.
+    params : target symmetry, method, cycles.
+    crystals : known orientations; with them there is no search.
+
+    Notes
+    -----
+    Fails without raising: the reason is in the outcome.
+    """
+    target = TargetSymmetry.of(params.known_symmetry)
+    if len(spots) < params.min_spots:
+        return Outcome(None, reason=f"{len(spots)} spots, fewer than {params.min_spots}")
+    if crystals:
+        return _from_known_orientation(spots, params, crystals)
+    outcome = Outcome(None)
+    lines: list[str] = []
+    for attempt in attempts(spots, params, target):
+        found = search(
+            spots, attempt.method, attempt.max_cell, target, params, max_shift=attempt.max_shift
+        )
+        solution, problem = _solve(spots, found, target, params)
+        lines.append(f"{attempt.why or 'default'}: {found.note}{'; ' + problem if problem else ''}")
+        if solution is not None:
+            solution = _more_lattices(solution, target, params, attempt, lines)
+            return Outcome(solution, attempt.method, lines, max_cell=attempt.max_cell)
+        outcome = replace(outcome, reason=outcome.reason or problem, max_cell=outcome.max_cell or attempt.max_cell)
+    return replace(outcome, attempts=lines, reason=outcome.reason or "no lattice found")
+
+
+def attempts(spots: SweepSpots, params: Indexing, target: TargetSymmetry) -> Iterator[Attempt]:
+    """The searches to try, most promising first; only the first without ``retries``."""
+    estimate, trouble = _max_cell(spots, params, target)
+    method = params.method or "fft3d"
+    if method == "real_space_grid_search" and target.cell is None:
+        raise MxdaskError("indexing.method=real_space_grid_search needs unit_cell=")
+    yield Attempt(method, estimate, why=trouble)
+    if not params.retries:
+        return
+    if target.cell is not None and method != "real_space_grid_search":
+        yield Attempt("real_space_grid_search", estimate, why="directions of known length")
+    if params.max_cell is None and target.cell is None:
+        yield Attempt(method, 2.0 * estimate, why="max_cell doubled")
+        linear = params.max_cell_estimation.model_copy(update={"histogram_binning": "linear"})
+        other = _estimate(spots.table, params.model_copy(update={"max_cell_estimation": linear}))
+        if other is not None and abs(other / estimate - 1) > 0.1:
+            yield Attempt(method, other, why="max_cell from a linear histogram")
+        yield Attempt(method, 0.6 * estimate, why="max_cell reduced")
+    if method != "fft1d":
+        yield Attempt("fft1d", estimate, why="one-dimensional transforms")
+    wide = 3.0 * params.basis_vector_combinations.offset_search
+    if wide > 0:
+        yield Attempt(method, estimate, wide, why=f"beam centre searched within {wide:.0f} px")
+
+
+def _max_cell(spots: SweepSpots, params: Indexing, target: TargetSymmetry) -> tuple[float, str]:
+    if params.max_cell is not None:
+        return params.max_cell, ""
+    if target.cell is not None:
+        return _KNOWN_CELL_FACTOR * float(np.linalg.norm(target.primitive_rows, axis=1).max()), ""
+    estimate = _estimate(spots.table, params)
+    if estimate is not None:
+        return estimate, ""
+    nearest = float(np.median(spots.d)) * 10.0
+    return nearest, "too few neighbouring spots to estimate max_cell"
+
+
+def _estimate(table: ReflectionTable, params: Indexing) -> float | None:
+    parts = list(table.split_by("imageset_id").values())
+    try:
+        return estimate_max_cell(parts, params.max_cell_estimation)
+    except MxdaskError:
+        return None
+
+
+def _from_known_orientation(spots: SweepSpots, params: Indexing, crystals: Sequence[Crystal]) -> Outcome:
+    try:
+        solution = refine_cycles(spots, crystals, params, d_min_start=float(spots.d.min()))
+    except MxdaskError as error:
+        return Outcome(None, "known orientation", reason=str(error))
+    return Outcome(solution, "known orientation", ["known orientation: no search"])
+
+
+def _solve(
+    spots: SweepSpots, found: SearchResult, target: TargetSymmetry, params: Indexing
+) -> tuple[Solution | None, str]:
+    """The best candidate refined to all spots; or None and what was wrong."""
+    if not found.candidates:
+        return None, "no suitable lattice"
+    candidate = best_refined(spots, worth_refining(found.candidates), target, params, found.d_min)
+    if candidate is None:
+        return None, f"none of {len(found.candidates)} lattices could be refined"
+    moved = spots.shifted(candidate.shift_px)
+    try:
+        solution = refine_cycles(moved, [crystal_of(candidate, target)], params, d_min_start=found.d_min)
+    except MxdaskError as error:
+        return None, str(error)
+    solution = constrained_if_undetermined(solution, target, params)
+    problem = _doubt(solution, params)
+    return (solution, "") if not problem else (None, problem)
+
+
+def crystal_of(candidate: Candidate, target: TargetSymmetry) -> Crystal:
+    """The crystal of a candidate, in the user's setting if there is one."""
+    P = target.match(candidate.rows)
+    rows = candidate.rows if P is None else P @ candidate.rows
+    hall = " P 1" if target.space_group is None else hall_of(target.space_group)
+    return Crystal(rows, hall)
+
+
+def _doubt(solution: Solution, params: Indexing) -> str:
+    """Why a solution should not be believed; "" if it should."""
+    n = len(solution.spots)
+    if solution.n_indexed < params.min_indexed_fraction * n:
+        return (
+            f"the best lattice ({cell_text(solution.crystals[0].real_space)}) explains only "
+            f"{solution.n_indexed} of {n} spots"
+        )
+    bits, needed = solution_bits(solution, params.hkl_tolerance), chance_bits(solution)
+    if bits < needed:
+        return (
+            f"the best lattice ({cell_text(solution.crystals[0].real_space)}, {solution.n_indexed} of {n} spots) "
+            "fits no better than one to random spots"
+        )
+    return ""
+
+
+def _more_lattices(
+    solution: Solution, target: TargetSymmetry, params: Indexing, attempt: Attempt, lines: list[str]
+) -> Solution:
+    """Look for further crystals among the spots that are left, while it is worth it."""
+    many = params.multiple_lattice_search
+    while len(solution.crystals) < many.max_lattices:
+        left = assign_spots(solution.spots, solution.crystals, params.hkl_tolerance).lattice < 0
+        if left.sum() < max(many.recycle_unindexed_reflections_cutoff * len(left), many.min_spots):
+            lines.append(f"{int(left.sum())} of {len(left)} spots left: no further lattice is looked for")
+            break
+        rest = solution.spots.select(left)
+        known = [_primitive(c) for c in solution.crystals]
+        found = search(rest, attempt.method, attempt.max_cell, target, params, others=known, max_shift=0.0)
+        better = _with_another(solution, rest, found, target, params)
+        lines.append(f"lattice {len(known) + 1}: {found.note}{'' if better else '; none holds'}")
+        if better is None:
+            break
+        solution = better
+    return solution
+
+
+def _with_another(
+    solution: Solution, rest: SweepSpots, found: SearchResult, target: TargetSymmetry, params: Indexing
+) -> Solution | None:
+    """The solution with one more lattice refined together with the others; None if it does not hold."""
+    candidate = best_refined(rest, worth_refining(found.candidates), target, params, found.d_min)
+    if candidate is None:
+        return None
+    crystals = [*solution.crystals, crystal_of(candidate, target)]
+    many = params.multiple_lattice_search
+    try:
+        larger = refine_cycles(solution.spots, crystals, params, d_min_start=found.d_min)
+    except MxdaskError:
+        return None
+    new = larger.crystals[-1]
+    count = int(np.count_nonzero(larger.assignment.lattice == len(crystals) - 1))
+    separate = not any(
+        is_same_orientation(_primitive(new), _primitive(c), many.minimum_angular_separation)
+        for c in larger.crystals[:-1]
+    )
+    gained = larger.n_indexed - solution.n_indexed >= 0.5 * many.min_spots
+    return larger if separate and gained and count >= many.min_spots else None
+
+
+def _primitive(crystal: Crystal) -> np.ndarray:
+    """Reduced primitive real-space vectors of a crystal."""
+    from mxdask.lattice.cells import minimum_cell
+
+    P, _ = minimum_cell(crystal.cell, crystal.space_group.centring_type())
+    return P @ crystal.real_space

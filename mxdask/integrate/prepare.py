@@ -1,0 +1,83 @@
+"""What is known of a crystal's reflections before a pixel is read: predictions, boxes, flags, factors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mxdask.errors import MxdaskError
+from mxdask.geometry.kabsch import partiality, zeta
+from mxdask.geometry.predict_all import PredictedReflections, predict_all
+from mxdask.integrate.boxes import bounding_boxes
+from mxdask.integrate.corrections import lp_factors, on_ice_ring, quantum_efficiency
+from mxdask.integrate.params import Params
+from mxdask.integrate.profile_model import ProfileModel
+from mxdask.integrate.reference import match_reference, select_reference
+from mxdask.models import Experiment
+from mxdask.table import Flag, ReflectionTable
+
+# What a prediction takes over from the spot that was found for it.
+_INHERITED = np.uint64(Flag.INDEXED | Flag.USED_IN_REFINEMENT | Flag.STRONG)
+
+@dataclass(frozen=True)
+class Prepared:
+    """One crystal ready for its images.
+
+    Attributes
+    ----------
+    experiment, model : the crystal and its widths.
+    table : one row per prediction, ordered by frame coordinate, h, k, l: all columns that need no pixels.
+    """
+
+    experiment: Experiment
+    model: ProfileModel
+    table: ReflectionTable
+
+    def rows(self, rows: np.ndarray) -> Prepared:
+        return Prepared(self.experiment, self.model, self.table.select(rows))
+
+def predict_for(experiment: Experiment, params: Params) -> PredictedReflections:
+    """The predictions of a crystal within the resolution asked for.
+
+    Raises
+    ------
+    MxdaskError : nothing is predicted.
+    """
+    wanted = params.prediction
+    predictions = predict_all(
+        experiment, d_min=wanted.d_min, padding=wanted.padding, force_static=wanted.force_static
+    )
+    if not len(predictions):
+        raise MxdaskError(f"{experiment.name}: no reflection is predicted on the detector; check d_min and the crystal model")
+    return predictions
+
+def prepare(experiment: Experiment, spots: ReflectionTable, model: ProfileModel, params: Params) -> Prepared:
+    """Predict, and fill every column that does not need pixels (back.md 5, steps 3-6)."""
+    beam, detector, goniometer, scan = experiment.beam, experiment.detector, experiment.goniometer, experiment.scan
+    crystal = experiment.crystal
+    assert beam is not None and detector is not None and goniometer is not None and scan is not None and crystal is not None
+    p = predict_for(experiment, params)
+    z = zeta(goniometer.lab_axis, beam.s0, p.s1)
+    phi = p.xyz_mm[:, 2]
+    box = bounding_boxes(experiment, p.panel, p.s1, phi, z, model)
+
+    d = 1.0 / np.linalg.norm(p.miller_index @ crystal.A.T, axis=1)
+    flags = np.full(len(p), Flag.PREDICTED, dtype=np.uint64)
+    reference = match_reference(select_reference(spots), p)
+    flags[reference.predicted] |= (reference.spots["flags"] & _INHERITED) | np.uint64(Flag.REFERENCE_SPOT)
+    filters = params.profile.gaussian_rs.filter
+    flags[np.abs(z) < filters.min_zeta] |= np.uint64(Flag.DONT_INTEGRATE)
+    if filters.ice_rings:
+        flags[on_ice_ring(d)] |= np.uint64(Flag.IN_POWDER_RING)
+    table = ReflectionTable(
+        {
+            "miller_index": p.miller_index, "entering": p.entering, "panel": p.panel, "s1": p.s1,
+            "xyzcal.px": p.xyz_px, "xyzcal.mm": p.xyz_mm, "bbox": box, "zeta": z, "d": d, "flags": flags,
+            "partiality": partiality(z, model.sigma_m, phi, scan.angle(box[:, 4]), scan.angle(box[:, 5])),
+            "lp": lp_factors(beam, goniometer, p.s1), "qe": quantum_efficiency(detector, p.panel, p.s1),
+            "partial_id": np.arange(len(p)),
+        }
+    )  # fmt: skip
+    wanted = params.prediction.d_max
+    return Prepared(experiment, model, table if wanted is None else table.select(d <= wanted))

@@ -1,0 +1,85 @@
+"""Intensities divided by their expectation at each resolution: E², mean one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+Method = Literal["quasi", "kernel", "ml_iso", "ml_aniso"]
+
+_LEAST_FOR_CURVE = 40  # fewer reflections cannot tell a curve: their mean is taken
+
+
+def expected_intensity(
+    method: Method | None, intensity: np.ndarray, sigma: np.ndarray, hkl: np.ndarray, reciprocal: np.ndarray
+) -> np.ndarray:
+    """(n,) expected intensity of each reflection of one crystal.
+
+    Parameters
+    ----------
+    method : ``quasi`` means of bins of equal numbers; ``kernel`` a Gaussian running mean in d*²; ``ml_iso`` the
+        smooth curve of greatest Wilson likelihood; ``ml_aniso`` the same with an anisotropic part; None: 1.
+    hkl : (n, 3) indices. reciprocal : (3, 3) reciprocal axes as columns (Å⁻¹), d* vector = reciprocal·h.
+    """
+    n = len(intensity)
+    if method is None:
+        return np.ones(n)
+    if n < _LEAST_FOR_CURVE:
+        return np.full(n, max(float(np.mean(intensity)) if n else 1.0, 1e-9 * float(np.abs(intensity).max(initial=1.0))))
+    q = hkl @ np.asarray(reciprocal).T
+    s = np.einsum("ni,ni->n", q, q)
+    if method == "quasi":
+        curve = _bin_means(intensity, s)
+    elif method == "kernel":
+        curve = _running_mean(intensity, s)
+    else:
+        curve = _wilson_fit(intensity, sigma, _design(q, s, anisotropic=method == "ml_aniso"))
+    floor = 1e-3 * max(float(np.mean(intensity)), float(np.median(np.abs(intensity))), 1e-12)
+    return np.maximum(curve, floor)
+
+
+def _bin_means(intensity: np.ndarray, s: np.ndarray) -> np.ndarray:
+    n_bins = int(np.clip(len(s) // 100, 1, 50))
+    order = np.argsort(s, kind="stable")
+    bins = np.empty(len(s), dtype=np.int64)
+    bins[order] = np.arange(len(s)) * n_bins // len(s)
+    return (np.bincount(bins, intensity, n_bins) / np.bincount(bins, minlength=n_bins))[bins]
+
+
+def _running_mean(intensity: np.ndarray, s: np.ndarray, n_nodes: int = 60) -> np.ndarray:
+    """Nadaraya-Watson mean with a width that holds about a fifteenth of the reflections."""
+    nodes = np.quantile(s, np.linspace(0, 1, n_nodes))
+    width = np.maximum(np.gradient(np.quantile(s, np.linspace(0, 1, 16))).mean(), 1e-12)
+    weight = np.exp(-0.5 * ((s[None, :] - nodes[:, None]) / width) ** 2)
+    return np.interp(s, nodes, weight @ intensity / weight.sum(axis=1))
+
+
+def _design(q: np.ndarray, s: np.ndarray, *, anisotropic: bool) -> np.ndarray:
+    """Columns of ln⟨I⟩: a cubic in d*² (a protein's curve is no straight line), and the traceless quadratic forms."""
+    t = 2 * (s - s.min()) / max(float(np.ptp(s)), 1e-12) - 1
+    columns = [np.ones(len(s)), t, t**2, t**3]
+    if anisotropic:
+        x, y, z = (q / np.sqrt(s.max())).T
+        columns += [x * x - z * z, y * y - z * z, x * y, x * z, y * z]
+    return np.stack(columns, axis=1)
+
+
+def _wilson_fit(intensity: np.ndarray, sigma: np.ndarray, design: np.ndarray) -> np.ndarray:
+    """Mean curve μ = exp(design·c) of greatest likelihood for exponentially distributed I (Wilson 1949).
+
+    Newton steps on Σ w (ln μ + I/μ), reflections weighted w = μ²/(μ² + σ²) as far as noise leaves them telling.
+    """
+    scale = max(float(np.mean(intensity)), float(np.median(sigma)) * 0.1, 1e-12)
+    coefficients = np.zeros(design.shape[1])
+    coefficients[0] = np.log(scale)
+    ridge = 1e-6 * len(intensity) * np.eye(design.shape[1])
+    for _ in range(50):
+        mu = np.exp(np.clip(design @ coefficients, np.log(scale) - 12, np.log(scale) + 12))
+        weight = mu**2 / (mu**2 + sigma**2)
+        gradient = design.T @ (weight * np.clip(intensity / mu - 1.0, -5.0, 20.0))
+        step = np.linalg.solve((design * weight[:, None]).T @ design + ridge, gradient)
+        coefficients += np.clip(step, -1.0, 1.0)
+        if np.abs(step).max() < 1e-6:
+            break
+    return np.exp(np.clip(design @ coefficients, np.log(scale) - 12, np.log(scale) + 12))

@@ -1,0 +1,123 @@
+"""Headers of miniCBF images (Pilatus and Eiger written as CBF; front.md 4.3)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mxdask.errors import FileError
+from mxdask.io import beamlines
+from mxdask.io.cbf import binary_of_header
+from mxdask.io.image_header import ImageHeader, flat_panel_origin, module_gaps, parse_time, sensor
+from mxdask.io.templates import template_of
+from mxdask.models import Beam, Detector, Goniometer, Panel, Scan
+
+_KEYS = (
+    "Detector", "Pixel_size", "Exposure_time", "Exposure_period", "Count_cutoff", "Wavelength", "Detector_distance",
+    "Beam_xy", "Start_angle", "Angle_increment", "Flux", "Transmission", "Phi", "Kappa", "Chi", "Omega", "Alpha",
+    "Oscillation_axis",
+)  # fmt: skip
+NO_CUTOFF = 2**20  # counts: beyond what the counters of these detectors hold
+
+
+def comments(header: str) -> dict[str, str]:
+    """The ``# Key value`` lines; the date under ``timestamp``, the sensor line under ``sensor``."""
+    out: dict[str, str] = {}
+    for line in header.splitlines():
+        if not line.startswith("#"):
+            continue
+        text = line.lstrip("#").strip()
+        key, _, value = text.replace("=", " ").partition(" ")
+        key = key.rstrip(":")
+        if key in _KEYS:
+            out.setdefault(key, value.strip())
+        elif "sensor" in text and "thickness" in text:
+            out.setdefault("sensor", text)
+        elif text.count(":") == 2 and parse_time(text) is not None:
+            out.setdefault("timestamp", text)
+    return out
+
+
+def number(values: dict[str, str], key: str, path: str, default: float | None = None) -> float:
+    """The first number of a header value.
+
+    Raises
+    ------
+    FileError : absent or not a number, and there is no default.
+    """
+    match = re.search(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", values.get(key, ""))
+    if match:
+        return float(match.group())
+    if default is None:
+        raise FileError(f"{path}: header has no {key}; give the geometry by hand or use another image format")
+    return default
+
+
+def numbers(values: dict[str, str], key: str, path: str) -> tuple[float, float]:
+    """The first two numbers of a header value."""
+    found = re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", values.get(key, ""))
+    if len(found) < 2:
+        raise FileError(f"{path}: header has no {key} with two numbers")
+    return float(found[0]), float(found[1])
+
+
+def sensor_of(values: dict[str, str], wavelength: float, default_thickness: float) -> dict[str, object]:
+    """Panel fields from the line ``Silicon sensor, thickness 0.000320 m``."""
+    text = values.get("sensor", "")
+    match = re.search(r"^(\w+) sensor.*thickness\s+([\d.eE+-]+)", text)
+    if match:
+        return sensor(match.group(1), 1000.0 * float(match.group(2)), wavelength)
+    return sensor("Si", default_thickness, wavelength)
+
+
+def read_mini_cbf(path: str | Path, header: str) -> ImageHeader:
+    """Models of one image.
+
+    Parameters
+    ----------
+    header : text before the binary section.
+
+    Raises
+    ------
+    FileError : something needed is missing.
+    """
+    path = str(path)
+    values = comments(header)
+    wavelength = number(values, "Wavelength", path)
+    beam = Beam(
+        (0.0, 0.0, 1.0), wavelength, flux=number(values, "Flux", path, 0.0),
+        transmission=number(values, "Transmission", path, 1.0),
+    )  # fmt: skip
+    beamline = beamlines.of_detector(values.get("Detector", ""), parse_time(values.get("timestamp", "")))
+    if beamline is not None and beamline.detector is not None:
+        detector = beamline.detector(values, path, wavelength)
+    else:
+        detector = _flat_detector(values, header, path, wavelength)
+    goniometer = Goniometer.single_axis((1.0, 0.0, 0.0))
+    if beamline is not None and beamline.goniometer is not None:
+        goniometer = beamline.goniometer(values)
+    named = template_of(path)
+    template, image = named if named is not None else (path, 1)
+    scan = Scan(
+        (image, image),
+        (number(values, "Start_angle", path, 0.0), number(values, "Angle_increment", path, 0.0)),
+        (number(values, "Exposure_period", path, 0.0),),
+        (parse_time(values.get("timestamp", "")) or 0.0,),
+    )
+    return ImageHeader(path, "miniCBF", beam, detector, goniometer, scan, False, template)
+
+
+def _flat_detector(values: dict[str, str], header: str, path: str, wavelength: float) -> Detector:
+    pixel_x, pixel_y = (1000.0 * size for size in numbers(values, "Pixel_size", path))
+    distance = 1000.0 * number(values, "Detector_distance", path)
+    slow_size, fast_size = binary_of_header(header, 0, path).shape
+    is_eiger = "eiger" in values.get("Detector", "").lower()
+    kinds = ("eiger", "eiger2") if is_eiger else ("pilatus",)
+    fast, slow = (1.0, 0.0, 0.0), (0.0, -1.0, 0.0)
+    panel = Panel(
+        fast, slow, flat_panel_origin(distance, numbers(values, "Beam_xy", path), (pixel_x, pixel_y), fast, slow),
+        (fast_size, slow_size), (pixel_x, pixel_y), (0.0, number(values, "Count_cutoff", path, NO_CUTOFF)),
+        identifier=values.get("Detector", ""), untrusted=module_gaps((fast_size, slow_size), kinds),
+        **sensor_of(values, wavelength, 0.45 if is_eiger else 0.32),
+    )  # fmt: skip
+    return Detector((panel,))

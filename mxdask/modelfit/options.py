@@ -1,0 +1,69 @@
+"""What a fit may move, what it leaves out, and when it stops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+OutlierMethod = Literal["null", "tukey", "mcd"]
+
+
+@dataclass(frozen=True)
+class Priors:
+    """Standard deviations of Gaussian priors about the starting beam and detector; None: no prior.
+
+    A narrow wedge of one crystal hardly tells a longer detector distance from a larger cell, nor a tilt of the beam
+    from a shift of the detector: with a prior such a combination stays where the experiment's geometry was set, while
+    anything the data know to better than these values is moved by them alone. The defaults are what a beamline's
+    calibration is good for at its worst: 1 % of the distance, one or two millimetres in the beam's position, a third
+    of a degree in tilt, 1 mrad in the beam's direction.
+    """
+
+    distance: float | None = 0.01  # fraction of the distance
+    shift: float | None = 2.0  # mm
+    tilt: float | None = 5.0  # mrad
+    beam: float | None = 1.0  # mrad
+    wavelength: float | None = 1e-3  # fraction
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Options of one fit (front.md 12).
+
+    Attributes
+    ----------
+    beam_fix : words of all, in_spindle_plane, out_spindle_plane, wavelength.
+    crystal_fix : words of all, cell, orientation.
+    detector_fix : words of all, position, orientation, distance.
+    goniometer_fix : whether the goniometer stays.
+    hierarchy_level : 0 moves all panels of a detector as one body, n the groups at level n.
+    priors : None for none, as in DIALS.
+    outlier : rejection on the residuals of the starting model: Tukey's fences, minimum covariance determinant, none.
+    auto_reduction : what to do with a model that has too few reflections per parameter: hold it, or raise.
+    close_to_spindle : Å⁻², reflections with |axis·(s1 × s0)| below are left out.
+    scan_margin : degrees at either end of the scan that are left out (if 40 reflections remain).
+    reflections_per_degree : per experiment, at random but at least ``minimum_sample``; None: all.
+    convergence : stop when the next step would take less than this from χ²/χ²_reduced: parameters within about
+        its square root of an esd of the minimum.
+    """
+
+    beam_fix: tuple[str, ...] = ("in_spindle_plane", "wavelength")
+    crystal_fix: tuple[str, ...] = ()
+    detector_fix: tuple[str, ...] = ()
+    goniometer_fix: bool = True
+    hierarchy_level: int = 0
+    priors: Priors | None = None
+    outlier: OutlierMethod = "tukey"
+    tukey_multiplier: float = 1.5
+    minimum_outlier_job: int = 20
+    outlier_block_width: float | None = None
+    auto_reduction: Literal["fix", "fail"] = "fix"
+    min_reflections_per_parameter: int = 5
+    close_to_spindle: float = 0.02
+    scan_margin: float = 0.0
+    reflections_per_degree: float | None = None
+    minimum_sample: int = 1000
+    maximum_sample: int | None = None
+    seed: int = 42
+    max_iterations: int = 100
+    convergence: float = 1e-3

@@ -1,0 +1,122 @@
+"""Which reflections a fit uses, and their residuals' weights (front.md 12.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mxdask.errors import MxdaskError
+from mxdask.modelfit.options import FitOptions
+from mxdask.models import Experiment, ExperimentList
+from mxdask.table import Flag, ReflectionTable
+
+MIN_LEFT_BY_MARGIN = 40
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Reflections of one experiment as the kernel wants them.
+
+    Attributes
+    ----------
+    rows : (n,) rows of the table they came from.
+    hkl : (n, 3) f8. entering : (n,). panel : (n,) i8.
+    observed : (n, 3) mm, mm, rad; weight : (n, 3) inverse variances.
+    """
+
+    rows: np.ndarray
+    hkl: np.ndarray
+    entering: np.ndarray
+    panel: np.ndarray
+    observed: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def keep(self, mask: np.ndarray) -> Observations:
+        return replace(self, **{name: getattr(self, name)[mask] for name in self.__dataclass_fields__})
+
+
+def indexed_rows(reflections: ReflectionTable) -> np.ndarray:
+    """(n,) mask: claimed by a lattice and with indices."""
+    return (reflections["id"] >= 0) & np.any(reflections["miller_index"] != 0, axis=1)
+
+
+def observations(
+    experiments: ExperimentList, reflections: ReflectionTable, options: FitOptions
+) -> tuple[list[Observations], np.ndarray]:
+    """Usable reflections per experiment, sampled, and the (n,) mask of indexed rows that may not be used.
+
+    Raises
+    ------
+    MxdaskError : an indexed reflection has no variance.
+    """
+    indexed = indexed_rows(reflections)
+    usable = indexed & ~reflections.has_flags(Flag.OVERLOADED | Flag.NOT_SUITABLE_FOR_REFINEMENT, any=True)
+    parts = []
+    excluded = indexed & ~usable
+    for i, experiment in enumerate(experiments):
+        rows = np.flatnonzero(usable & (reflections["id"] == i))
+        good = _usable(experiment, reflections, rows, options)
+        excluded[rows[~good]] = True
+        rows = _sample(rows[good], experiment, options)
+        parts.append(_gather(reflections, rows))
+    return parts, excluded
+
+
+def _usable(experiment: Experiment, reflections: ReflectionTable, rows: np.ndarray, options: FitOptions) -> np.ndarray:
+    """Not close to the spindle, inside the scan and its margins."""
+    beam, goniometer, scan = experiment.beam, experiment.goniometer, experiment.scan
+    assert beam is not None and goniometer is not None and scan is not None
+    s1, phi = _ray(experiment, reflections, rows), reflections["xyzobs.mm.value"][rows, 2]
+    across = np.abs(np.cross(s1, beam.s0) @ goniometer.lab_axis) > options.close_to_spindle
+    z = scan.frame(phi)
+    first, last = scan.array_range
+    good = across & (z >= first - 1e-9) & (z <= last + 1e-9)
+    if options.scan_margin > 0:
+        margin = options.scan_margin / abs(scan.width) + 0.5
+        inner = good & (z >= first + margin) & (z <= last - margin)
+        if np.count_nonzero(inner) >= MIN_LEFT_BY_MARGIN:
+            good = inner
+    return good
+
+
+def _ray(experiment: Experiment, reflections: ReflectionTable, rows: np.ndarray) -> np.ndarray:
+    """(n, 3) unit-length-corrected observed wave vectors."""
+    from mxdask.geometry.mapping import wave_vectors
+
+    assert experiment.beam is not None and experiment.detector is not None
+    panel = reflections["panel"][rows].astype(np.int64)
+    return wave_vectors(experiment.beam, experiment.detector, panel, reflections["xyzobs.mm.value"][rows, :2])
+
+
+def _sample(rows: np.ndarray, experiment: Experiment, options: FitOptions) -> np.ndarray:
+    """At most reflections_per_degree × width (but not below the minimum), drawn with a seed of its own."""
+    limit = len(rows)
+    if options.reflections_per_degree is not None and experiment.scan is not None:
+        width = abs(experiment.scan.width) * experiment.scan.n_images
+        limit = min(limit, max(options.minimum_sample, int(options.reflections_per_degree * width)))
+    if options.maximum_sample is not None:
+        limit = min(limit, options.maximum_sample)
+    if limit >= len(rows):
+        return rows
+    return np.sort(np.random.default_rng(options.seed).choice(rows, limit, replace=False))
+
+
+def _gather(reflections: ReflectionTable, rows: np.ndarray) -> Observations:
+    variance = reflections["xyzobs.mm.variance"][rows]
+    if np.any(~(variance > 0)):
+        raise MxdaskError(
+            f"{np.count_nonzero(np.any(~(variance > 0), axis=1))} indexed reflections have no variance of their "
+            "position; was xyzobs.px.variance written by spot finding?"
+        )
+    return Observations(
+        rows,
+        reflections["miller_index"][rows].astype(np.float64),
+        reflections["entering"][rows].astype(np.bool_),
+        reflections["panel"][rows].astype(np.int64),
+        np.ascontiguousarray(reflections["xyzobs.mm.value"][rows]),
+        1.0 / variance,
+    )

@@ -1,0 +1,1 @@
+"""Scaling: one scale for all observations of all crystals."""

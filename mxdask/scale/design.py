@@ -1,0 +1,161 @@
+"""How every observation depends on the parameters: the sparse rows of the problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from mxdask.models import Experiment
+from mxdask.scale.absorption import crystal_frame_directions, harmonics
+from mxdask.scale.models import ScalingModel
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each experiment's parameters lie in the common vector.
+
+    Attributes
+    ----------
+    models : one per experiment.
+    start : (e + 1,) i8, experiment i owns start[i]:start[i + 1].
+    """
+
+    models: tuple[ScalingModel, ...]
+    start: np.ndarray
+
+    @classmethod
+    def of(cls, models: Sequence[ScalingModel]) -> Layout:
+        sizes = [m.n_parameters for m in models]
+        return cls(tuple(models), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
+
+    @property
+    def n_parameters(self) -> int:
+        return int(self.start[-1])
+
+    def is_scale(self) -> np.ndarray:
+        """(n_parameters,) which of them are scale parameters; these are refined as logarithms, so stay positive."""
+        return self._mark(0)
+
+    def is_decay(self) -> np.ndarray:
+        """(n_parameters,) which of them are B factors."""
+        return self._mark(1)
+
+    def initial(self) -> np.ndarray:
+        """(n_parameters,) no correction."""
+        return np.concatenate([m.start() for m in self.models])
+
+    def restraint(self, decay_weight: float) -> np.ndarray:
+        """(n_parameters,) weights w of the terms w·p² that hold B and absorption near zero."""
+        parts = []
+        for model in self.models:
+            n_scale, n_decay, n_absorption = model.sizes
+            parts += [np.zeros(n_scale), np.full(n_decay, decay_weight), np.full(n_absorption, model.surface_weight)]
+        return np.concatenate(parts)
+
+    def of_experiment(self, index: int, vector: np.ndarray) -> np.ndarray:
+        """One experiment's part of a vector."""
+        return vector[self.start[index] : self.start[index + 1]]
+
+    def _mark(self, component: int) -> np.ndarray:
+        parts = [np.repeat([component == c for c in range(3)], m.sizes) for m in self.models]
+        return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Design:
+    """Sparse design of n observations, ordered by group, then experiment.
+
+    Attributes
+    ----------
+    group : (n,) i8, rising; equivalents share a number.
+    experiment : (n,) i4.
+    scale_first, decay_first : (n,) i8, first of up to three parameters in the common vector.
+    scale_weight, decay_weight : (n, 3) smoother weights (zero: not used).
+    half_inverse_d2 : (n,) 1/2d², Å⁻².
+    absorption_first : (n,) i8, first absorption parameter; -1 for none.
+    harmonics : (n, k) f8, mean harmonics of the two beams (k = 0 when no experiment has absorption).
+    """
+
+    group: np.ndarray
+    experiment: np.ndarray
+    scale_first: np.ndarray
+    scale_weight: np.ndarray
+    decay_first: np.ndarray
+    decay_weight: np.ndarray
+    half_inverse_d2: np.ndarray
+    absorption_first: np.ndarray
+    harmonics: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+    def select(self, rows: np.ndarray) -> Design:
+        """Some of the observations, in the same order."""
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    @property
+    def group_starts(self) -> np.ndarray:
+        """(m + 1,) i8, observations of the i-th group present are [i]:[i + 1]."""
+        if len(self) == 0:
+            return np.zeros(1, dtype=np.int64)
+        change = np.flatnonzero(self.group[1:] != self.group[:-1]) + 1
+        return np.concatenate([[0], change, [len(self)]]).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The part of :class:`Design` that one experiment's map task makes: indices within its own parameters."""
+
+    scale_first: np.ndarray
+    scale_weight: np.ndarray
+    decay_first: np.ndarray
+    decay_weight: np.ndarray
+    harmonics: np.ndarray
+
+
+def experiment_rows(experiment: Experiment, model: ScalingModel, frame: np.ndarray, s1: np.ndarray | None) -> Rows:
+    """Rows for observations at absolute frames (n,) with diffracted vectors s1 (n, 3)."""
+    n = len(frame)
+    since_start = frame - (experiment.scan.array_range[0] if experiment.scan is not None else 0)
+    scale_first, scale_weight = model.scale.weights(since_start)
+    if model.decay is not None:
+        decay_first, decay_weight = model.decay.weights(since_start)
+    else:
+        decay_first, decay_weight = np.zeros(n, np.int64), np.zeros((n, 3))
+    surface = np.zeros((n, 0))
+    if model.lmax and s1 is not None:
+        surface = harmonics(*crystal_frame_directions(experiment, frame, s1), model.lmax)
+    return Rows(scale_first, scale_weight, decay_first + model.sizes[0], decay_weight, surface)
+
+
+def assemble(
+    layout: Layout, rows: Sequence[Rows], d: Sequence[np.ndarray], group: np.ndarray, order: np.ndarray
+) -> Design:
+    """The common design from the experiments' parts.
+
+    Parameters
+    ----------
+    rows, d : per experiment: its part and the resolutions (Å).
+    group : (n,) group of each observation, experiments one after the other.
+    order : (n,) permutation that sorts by group, then experiment.
+    """
+    width = max((r.harmonics.shape[1] for r in rows), default=0)
+    sizes = [len(r.scale_first) for r in rows]
+    experiment = np.repeat(np.arange(len(rows), dtype=np.int32), sizes)
+    start = layout.start[experiment]
+    surface = np.concatenate([np.pad(r.harmonics, ((0, 0), (0, width - r.harmonics.shape[1]))) for r in rows])
+    offsets = np.array([sum(m.sizes[:2]) if m.lmax else -1 for m in layout.models])[experiment]
+    columns = {
+        "group": group,
+        "experiment": experiment,
+        "scale_first": np.concatenate([r.scale_first for r in rows]) + start,
+        "scale_weight": np.concatenate([r.scale_weight for r in rows]),
+        "decay_first": np.concatenate([r.decay_first for r in rows]) + start,
+        "decay_weight": np.concatenate([r.decay_weight for r in rows]),
+        "half_inverse_d2": 0.5 / np.concatenate(d) ** 2,
+        "absorption_first": np.where(offsets < 0, -1, offsets + start),
+        "harmonics": surface,
+    }
+    return Design(**{name: np.ascontiguousarray(values[order]) for name, values in columns.items()})

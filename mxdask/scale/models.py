@@ -1,0 +1,129 @@
+"""Scaling models: which corrections an experiment gets, and their parameters (back.md 13.1).
+
+The inverse scale factor of an observation is g = S(φ) · exp(B(φ)/2d²) · (1 + Σ C Y); I_scaled = I/g.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mxdask.models import Experiment
+from mxdask.scale.absorption import n_terms
+from mxdask.scale.params import Params
+from mxdask.scale.smoother import Smoother
+
+# Degrees between the parameters of scale and decay, by the width of the sweep.
+_SPACING = ((5.0, (1.0, 1.5)), (10.0, (2.0, 3.0)), (25.0, (4.0, 5.0)), (90.0, (8.0, 10.0)), (np.inf, (15.0, 20.0)))
+_ABSORPTION_LEVELS = {"low": (4, 5e5), "medium": (6, 5e4), "high": (6, 5e3)}
+# Narrower sweeps do not tell absorption from scale.
+_ABSORPTION_FROM = 60.0
+_PHYSICAL_FROM = 1.0
+# Rounding in a header must not move a sweep of exactly 5° to the other side of a limit.
+_ROUNDING = 1e-3
+
+
+@dataclass(frozen=True)
+class ScalingModel:
+    """The form of one experiment's correction; the parameters themselves are a vector beside it.
+
+    Attributes
+    ----------
+    kind : ``physical`` or ``KB``.
+    scale, decay : smoothers; decay None for no B factor.
+    lmax : degree of the absorption surface, 0 for none.
+    surface_weight : restraint of its coefficients to zero.
+    """
+
+    kind: str
+    scale: Smoother
+    decay: Smoother | None
+    lmax: int = 0
+    surface_weight: float = 0.0
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Number of scale, decay and absorption parameters; they follow each other in this order."""
+        return self.scale.n_parameters, self.decay.n_parameters if self.decay else 0, n_terms(self.lmax)
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(self.sizes)
+
+    def start(self) -> np.ndarray:
+        """(n_parameters,) no correction: S = 1, B = 0, C = 0."""
+        n_scale, n_decay, n_absorption = self.sizes
+        return np.concatenate([np.ones(n_scale), np.zeros(n_decay + n_absorption)])
+
+    def split(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scale, decay and absorption parameters."""
+        n_scale, n_decay, _ = self.sizes
+        return parameters[:n_scale], parameters[n_scale : n_scale + n_decay], parameters[n_scale + n_decay :]
+
+    def curves(self, frames: np.ndarray, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """S and B (n,) at frames since the start of the sweep."""
+        scale, decay, _ = self.split(parameters)
+        b = self.decay.value(frames, decay) if self.decay else np.zeros(len(frames))
+        return self.scale.value(frames, scale), b
+
+    def to_dict(
+        self, experiment: Experiment, parameters: np.ndarray, esds: np.ndarray, scaling: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The model as DIALS writes it into .expt files.
+
+        Parameters
+        ----------
+        scaling : further configuration, the same for all: error model and intensity combination.
+        """
+        names, nulls = ("scale", "decay", "absorption"), (1.0, 0.0, 0.0)
+        out: dict[str, Any] = {"__id__": self.kind, "is_scaled": True}
+        corrections = []
+        for name, null, values, sigmas in zip(names, nulls, self.split(parameters), self.split(esds), strict=True):
+            if len(values):
+                corrections.append(name)
+                out[name] = {
+                    "n_parameters": len(values), "parameters": values.tolist(), "null_parameter_value": null,
+                    "est_standard_devs": sigmas.tolist(),
+                }  # fmt: skip
+        configuration: dict[str, Any] = {"corrections": corrections, **scaling}
+        if experiment.scan is not None and not experiment.scan.is_still:
+            configuration["valid_image_range"] = list(experiment.scan.image_range)
+            configuration["valid_osc_range"] = list(experiment.scan.oscillation_range)
+        if self.kind == "physical":
+            configuration |= {"s_norm_fac": self.scale.norm_factor, "scale_rot_interval": self.scale.interval}
+            if self.decay:
+                configuration |= {"d_norm_fac": self.decay.norm_factor, "decay_rot_interval": self.decay.interval}
+        if self.lmax:
+            configuration |= {"lmax": self.lmax, "abs_surface_weight": self.surface_weight}
+        out["configuration_parameters"] = configuration
+        return out
+
+
+def choose_model(experiment: Experiment, params: Params) -> ScalingModel:
+    """The model asked for, or by the sweep's width: physical above 1°, KB else; absorption above 60°."""
+    scan = experiment.scan
+    total = 0.0 if scan is None or scan.is_still else scan.n_images * abs(scan.width)
+    kind = params.model
+    if kind == "auto":
+        kind = "physical" if total > _PHYSICAL_FROM + _ROUNDING else "KB"
+    physical = params.physical
+    if kind == "KB" or scan is None or scan.is_still:
+        decay = Smoother.constant() if params.KB.decay_correction else None
+        return ScalingModel("KB", Smoother.constant(), decay)
+    scale_spacing, decay_spacing = next(s for limit, s in _SPACING if total < limit - _ROUNDING)
+    scale = Smoother.over(scan.n_images, scan.width, physical.scale_interval or scale_spacing)
+    decay = None
+    if physical.decay_correction:
+        decay = Smoother.over(scan.n_images, scan.width, physical.decay_interval or decay_spacing)
+    absorption = physical.absorption_correction
+    if absorption is None:
+        absorption = total > _ABSORPTION_FROM or physical.absorption_level is not None
+    if not absorption:
+        return ScalingModel("physical", scale, decay)
+    lmax, weight = _ABSORPTION_LEVELS[physical.absorption_level or "low"]
+    return ScalingModel(
+        "physical", scale, decay, physical.lmax or lmax,
+        weight if physical.surface_weight is None else physical.surface_weight,
+    )  # fmt: skip

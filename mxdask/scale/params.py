@@ -1,0 +1,112 @@
+"""What the user can set for scaling; names as in DIALS where it is the same thing (back.md 13, 18)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mxdask.params import StepParams
+
+
+class Physical(StepParams):
+    """The physical model: scale, decay and absorption against the rotation."""
+
+    scale_interval: float | None = Field(
+        None, gt=0, description="rotation between scale parameters; None: 1 to 15 by the width of the sweep",
+        json_schema_extra={"unit": "°"},
+    )  # fmt: skip
+    decay_correction: bool = Field(True, description="correct for radiation damage and scattering power by a B factor")
+    decay_interval: float | None = Field(
+        None, gt=0, description="rotation between decay parameters; None: 1.5 to 20 by the width of the sweep",
+        json_schema_extra={"unit": "°"},
+    )  # fmt: skip
+    decay_restraint: float = Field(0.1, ge=0, description="weight that holds B factors near zero")
+    absorption_correction: bool | None = Field(None, description="None: for sweeps wider than 60°")
+    absorption_level: Literal["low", "medium", "high"] | None = Field(
+        None, description="how much absorption is expected: sets lmax and surface_weight"
+    )
+    lmax: int | None = Field(None, ge=1, le=8, description="degree of the absorption surface; None: 4, or 6 by level")
+    surface_weight: float | None = Field(None, ge=0, description="weight that holds the absorption surface near one")
+
+
+class KB(StepParams):
+    """The KB model: one scale and one B factor per sweep or still."""
+
+    decay_correction: bool = Field(True, description="refine B as well as the scale")
+
+
+class Combine(StepParams):
+    """Profile-fitted or summed intensities."""
+
+    joint_analysis: bool = Field(True, description="one choice for all crystals")
+    Imid: float | None = Field(
+        None, ge=0, description="counts where both weigh the same; 0 profile-fitted only, 1 summed only; None: find"
+    )
+
+
+class ReflectionSelection(StepParams):
+    """Which observations the models are refined against."""
+
+    min_isigi: float = Field(1.0, description="least mean I/σ(I) of a group of equivalents")
+    min_partiality: float = Field(0.95, ge=0, le=1, description="least recorded fraction")
+    combine: Combine = Combine()
+
+
+class OutlierRejection(StepParams):
+    """Observations that do not agree with their equivalents."""
+
+    outlier_rejection: Literal["standard", "simple", "none"] = Field(
+        "standard", description="standard: the worst one is taken out and the mean made anew; simple: one pass"
+    )
+    outlier_zmax: float = Field(6.0, gt=0, description="deviation, in standard deviations, that rejects")
+    emax: float = Field(10.0, gt=0, description="normalised amplitude |E| that rejects")
+
+
+class ErrorModel(StepParams):
+    """σ'² = a²(σ² + (b⟨I⟩)²)."""
+
+    error_model: Literal["basic", "none"] = Field("basic", description="none leaves the integrated variances")
+    a: float | None = Field(None, gt=0, description="fixed value of a; None: refined")
+    b: float | None = Field(None, ge=0, description="fixed value of b; None: refined")
+    grouping: Literal["combined", "individual"] = Field("combined", description="one error model, or one per crystal")
+    min_Ih: float = Field(
+        25.0, gt=0, description="least expected intensity of the observations used", json_schema_extra={"unit": "counts"}
+    )
+    n_bins: int = Field(10, ge=2, description="intensity bins")
+
+
+class CutData(StepParams):
+    """Data left out."""
+
+    d_min: float | None = Field(None, gt=0, description="high-resolution limit", json_schema_extra={"unit": "Å"})
+    d_max: float | None = Field(None, gt=0, description="low-resolution limit", json_schema_extra={"unit": "Å"})
+    partiality_cutoff: float = Field(0.4, ge=0, le=1, description="least recorded fraction")
+    min_isigi: float = Field(-5.0, description="observations with lower I/σ(I) are left out")
+    exclude_ice_rings: bool = Field(False, description="leave out reflections on ice rings")
+
+
+class Merging(StepParams):
+    """Merging statistics."""
+
+    nbins: int = Field(20, ge=1, description="resolution shells")
+
+
+class Params(StepParams):
+    """Parameters of ``mxdask scale``."""
+
+    model: Literal["auto", "physical", "KB"] = Field(
+        "auto", description="auto: physical for sweeps wider than 1°, KB for narrower ones and stills"
+    )
+    anomalous: bool = Field(False, description="Friedel mates are not equivalent while scaling and rejecting outliers")
+    physical: Physical = Physical()
+    KB: KB = KB()
+    reflection_selection: ReflectionSelection = ReflectionSelection()
+    outlier: OutlierRejection = OutlierRejection()
+    error_model: ErrorModel = ErrorModel()
+    cut_data: CutData = CutData()
+    merging: Merging = Merging()
+    exclude_images: tuple[str, ...] | None = Field(
+        None, description="images to leave out, as experiment:first:last, e.g. 0:1:20"
+    )
+    seed: int = Field(42, ge=0, description="seed of the half sets of CC½")

@@ -1,0 +1,140 @@
+"""One crystal's reflections made ready for scaling: joined, corrected, filtered (the map part of the step)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mxdask.errors import MxdaskError
+from mxdask.intensity.observations import combine_partials, corrected, lp_qe_factor
+from mxdask.models import Experiment
+from mxdask.scale.design import Rows, experiment_rows
+from mxdask.scale.models import ScalingModel, choose_model
+from mxdask.scale.params import Params
+from mxdask.table import Flag, ReflectionTable
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What scaling needs of one crystal.
+
+    Attributes
+    ----------
+    table : all its reflections, pieces joined.
+    row : (n,) i8, rows of the table that take part.
+    hkl : (n, 3); d : (n,) Å; partiality : (n,).
+    prf, sum : (2, n) corrected intensity and variance; where one kind is missing it holds the other.
+    both : (n,) bool, both kinds were integrated.
+    raw_sum : (n,) counts of the whole reflection, before the corrections.
+    count_factor : (n,) corrected intensity per recorded count.
+    model, design : scaling model and its rows.
+    """
+
+    table: ReflectionTable
+    row: np.ndarray
+    hkl: np.ndarray
+    d: np.ndarray
+    partiality: np.ndarray
+    prf: np.ndarray
+    sum: np.ndarray
+    both: np.ndarray
+    raw_sum: np.ndarray
+    count_factor: np.ndarray
+    model: ScalingModel
+    design: Rows
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+def prepare(experiment: Experiment, table: ReflectionTable, params: Params, excluded: tuple[tuple[int, int], ...]) -> Prepared:
+    """Join partials, apply corrections, choose the model.
+
+    Parameters
+    ----------
+    table : integrated reflections of this experiment.
+    excluded : image numbers (first, last) to leave out.
+
+    Raises
+    ------
+    MxdaskError : nothing is left.
+    """
+    kinds = [k for k in ("prf", "sum") if f"intensity.{k}.value" in table]
+    if not kinds:
+        raise MxdaskError("no integrated intensities; run `mxdask integrate` first")
+    table, _ = combine_partials(_without_scaling(table), kinds)
+    row, keep_user = _suitable(experiment, table, params, excluded)
+    flags = np.where(keep_user, 0, Flag.USER_EXCLUDED_IN_SCALING).astype(np.uint64)
+    unsuitable = np.ones(len(table), dtype=bool)
+    unsuitable[row] = False
+    table["flags"] = table["flags"] | flags | np.where(unsuitable, np.uint64(Flag.EXCLUDED_FOR_SCALING), np.uint64(0))
+    if len(row) == 0:
+        raise MxdaskError(f"none of {len(table)} reflections can be scaled (flags, partiality, resolution)")
+    part = table.select(row)
+    prf, summed, both = _both_kinds(part, kinds)
+    partiality = part["partiality"] if "partiality" in part else np.ones(len(part))
+    factor = lp_qe_factor(part)
+    raw = part["intensity.sum.value"] / partiality if "sum" in kinds else part["intensity.prf.value"]
+    model = choose_model(experiment, params)
+    frame = part["xyzobs.px.value"][:, 2] if "xyzobs.px.value" in part else part["xyzcal.px"][:, 2]
+    design = experiment_rows(experiment, model, frame, part["s1"] if "s1" in part else None)
+    return Prepared(
+        table, row, part["miller_index"], part["d"], partiality, prf, summed, both, raw, factor, model, design
+    )
+
+
+def _without_scaling(table: ReflectionTable) -> ReflectionTable:
+    """A table as it was before any earlier scaling."""
+    out = table.copy()
+    for name in ("intensity.scale.value", "intensity.scale.variance", "inverse_scale_factor",
+                 "inverse_scale_factor_variance"):  # fmt: skip
+        if name in out:
+            del out[name]
+    out.unset_flags(np.arange(len(out)), int(Flag.BAD_FOR_SCALING | Flag.SCALED))
+    return out
+
+
+def _suitable(
+    experiment: Experiment, table: ReflectionTable, params: Params, excluded: tuple[tuple[int, int], ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that take part, and (n_table,) which rows the user's choices allow."""
+    cut = params.cut_data
+    integrated = np.zeros(len(table), dtype=bool)
+    for kind, flag in (("prf", Flag.INTEGRATED_PRF), ("sum", Flag.INTEGRATED_SUM)):
+        if f"intensity.{kind}.value" in table:
+            value, variance = table[f"intensity.{kind}.value"], table[f"intensity.{kind}.variance"]
+            with np.errstate(invalid="ignore"):
+                good = table.has_flags(flag) & np.isfinite(value) & (variance > 0)
+                integrated |= good & (value >= cut.min_isigi * np.sqrt(np.maximum(variance, 0)))
+    keep = integrated & np.any(table["miller_index"] != 0, axis=1)
+    if "partiality" in table:
+        keep &= table["partiality"] >= max(cut.partiality_cutoff, 1e-6)
+    if "qe" in table:
+        keep &= table["qe"] > 0
+    user = np.ones(len(table), dtype=bool)
+    if cut.d_min is not None:
+        user &= table["d"] > cut.d_min
+    if cut.d_max is not None:
+        user &= table["d"] < cut.d_max
+    if cut.exclude_ice_rings:
+        user &= ~table.has_flags(Flag.IN_POWDER_RING)
+    if excluded:
+        image = np.floor(table["xyzobs.px.value"][:, 2]).astype(np.int64) + 1
+        for first, last in excluded:
+            user &= (image < first) | (image > last)
+    return np.flatnonzero(keep & user), user
+
+
+def _both_kinds(part: ReflectionTable, kinds: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Corrected profile-fitted and summed intensities, each filled in from the other where it failed."""
+    values, good = {}, {}
+    for kind, flag in (("prf", Flag.INTEGRATED_PRF), ("sum", Flag.INTEGRATED_SUM)):
+        if kind in kinds:
+            values[kind] = np.stack(corrected(part, kind))
+            good[kind] = part.has_flags(flag) & (values[kind][1] > 0)
+        else:
+            values[kind], good[kind] = np.zeros((2, len(part))), np.zeros(len(part), dtype=bool)
+    prf = np.where(good["prf"], values["prf"], values["sum"])
+    summed = np.where(good["sum"], values["sum"], values["prf"])
+    return prf, summed, good["prf"] & good["sum"]

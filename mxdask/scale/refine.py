@@ -1,0 +1,262 @@
+"""Least squares for the scaling models: Levenberg-Marquardt with the means eliminated (back.md 13.3).
+
+T = Σ_h Σ_i w (I - g⟨I_h⟩)² + Σ restraint·p², where ⟨I_h⟩ is the best mean for the scales at hand, so its own
+derivative drops out of the gradient (Golub & Pereyra 1973). The normal equations are solved by conjugate gradients,
+preconditioned with each experiment's block; the matrix of all parameters is never made, so the cost of a step
+grows with the number of observations only.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from mxdask.scale import target_kernels as kernels
+from mxdask.scale.design import Design, Layout
+
+_log = logging.getLogger(__name__)
+
+_MAX_STEPS = 60
+_CG_STEPS = 200
+_CG_TOLERANCE = 1e-4
+# Relative drop of the target below which nothing is left to gain.
+_CONVERGED = 1e-6
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Refined parameters.
+
+    Attributes
+    ----------
+    parameters : (n_parameters,) S, B, C.
+    blocks : per experiment, its block of the reduced normal matrix for (ln S, B, C).
+    target : Σ w (I - g⟨I⟩)² + restraints; ``start_target`` before the first step.
+    n_observations, n_steps : used, made.
+    """
+
+    parameters: np.ndarray
+    blocks: list[np.ndarray]
+    target: float
+    start_target: float
+    n_observations: int
+    n_steps: int
+
+
+def factors(design: Design, parameters: np.ndarray) -> np.ndarray:
+    """(n,) inverse scale factors g."""
+    g = np.empty(len(design))
+    kernels.scale_factors(np.ascontiguousarray(parameters), *_sparse(design), g)
+    return g
+
+
+def factor_rows(design: Design, parameters: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """(n, 6 + k) derivatives of g with respect to ln S, B and C."""
+    rows = np.empty((len(design), 6 + design.harmonics.shape[1]))
+    kernels.derivatives(np.ascontiguousarray(parameters), *_sparse(design), g, rows)
+    return rows
+
+
+def starting_scales(
+    design: Design, layout: Layout, intensity: np.ndarray, weight: np.ndarray, n_rounds: int = 30
+) -> np.ndarray:
+    """(n_parameters,) one scale per experiment from alternating means and scales; crystals may differ a hundredfold."""
+    starts = design.group_starts
+    n = len(layout.models)
+    group = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    scale = np.ones(n)
+    for _ in range(n_rounds):
+        g = scale[design.experiment]
+        mean = np.bincount(group, weight * g * intensity) / np.bincount(group, weight * g * g)
+        top = np.bincount(design.experiment, weight * mean[group] * intensity, n)
+        bottom = np.bincount(design.experiment, weight * mean[group] ** 2, n)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = np.where(bottom > 0, np.maximum(top / bottom, 1e-4), 1.0)
+        scale /= scale.mean()
+    parameters = layout.initial()
+    where = np.repeat(np.arange(n), np.diff(layout.start))
+    return np.where(layout.is_scale(), parameters * scale[where], parameters)
+
+
+def refine(
+    design: Design,
+    layout: Layout,
+    intensity: np.ndarray,
+    weight: np.ndarray,
+    start: np.ndarray,
+    decay_restraint: float,
+) -> Fit:
+    """Minimise the target from ``start``.
+
+    Parameters
+    ----------
+    intensity, weight : (n,) corrected intensities and 1/σ².
+    """
+    problem = _Problem(design, layout, intensity, weight, layout.restraint(decay_restraint))
+    x = _to_internal(layout, start)
+    state = problem.evaluate(x)
+    first, damping, step = state.target, 1e-4, 0
+    for step in range(1, _MAX_STEPS + 1):
+        gradient, blocks, rows = problem.linearise(state)
+        accepted = False
+        while damping < 1e8:
+            shift = problem.solve(state, rows, blocks, gradient, damping)
+            trial = problem.evaluate(state.x + np.clip(shift, -problem.limit, problem.limit))
+            if np.isfinite(trial.target) and trial.target <= state.target:
+                accepted = True
+                break
+            damping = max(damping * 10.0, 1e-6)
+        if not accepted:
+            break
+        drop = (state.target - trial.target) / max(state.target, 1e-300)
+        state, damping = trial, max(damping * 0.1, 1e-9)
+        if drop < _CONVERGED:
+            break
+    _, flat, _ = problem.linearise(state)
+    return Fit(_to_external(layout, state.x), problem.split(flat), state.target, first, len(design), step)
+
+
+def covariances(layout: Layout, fit: Fit) -> list[np.ndarray]:
+    """Per experiment, the covariance of (ln S, B, C), the other experiments held.
+
+    Directions the data say nothing about (the common scale) get no variance.
+    """
+    return [np.linalg.pinv(block, rcond=1e-10, hermitian=True) for block in fit.blocks]
+
+
+def esds(layout: Layout, fit: Fit, covariance: list[np.ndarray]) -> np.ndarray:
+    """(n_parameters,) standard deviations of S, B, C."""
+    sigma = np.sqrt(np.concatenate([np.maximum(np.diag(c), 0.0) for c in covariance]))
+    return np.where(layout.is_scale(), sigma * fit.parameters, sigma)
+
+
+def factor_variances(design: Design, layout: Layout, fit: Fit, covariance: list[np.ndarray], g: np.ndarray) -> np.ndarray:
+    """(n,) variances of g."""
+    out = np.empty(len(design))
+    sizes = np.diff(layout.start)
+    block_start = np.concatenate([[0], np.cumsum(sizes**2)]).astype(np.int64)
+    flat = np.concatenate([c.ravel() for c in covariance])
+    rows = factor_rows(design, fit.parameters, g)
+    kernels.propagated_variance(
+        design.experiment, rows, design.scale_first, design.decay_first, design.absorption_first, layout.start,
+        block_start, flat, out,
+    )  # fmt: skip
+    return out
+
+
+@dataclass(frozen=True)
+class _State:
+    x: np.ndarray
+    g: np.ndarray
+    mean: np.ndarray
+    norm: np.ndarray
+    target: float
+
+
+class _Problem:
+    """The target and its linearisation for fixed observations."""
+
+    def __init__(
+        self, design: Design, layout: Layout, intensity: np.ndarray, weight: np.ndarray, restraint: np.ndarray
+    ) -> None:
+        self.design, self.layout, self.restraint = design, layout, restraint
+        self.intensity, self.weight = np.ascontiguousarray(intensity), np.ascontiguousarray(weight)
+        self.starts = design.group_starts
+        self.sizes = np.diff(layout.start)
+        self.block_start = np.concatenate([[0], np.cumsum(self.sizes**2)]).astype(np.int64)
+        # No step changes a scale more than e-fold, a B factor by more than 20 Å², the surface by more than 0.2.
+        self.limit = np.where(layout.is_scale(), 1.0, np.where(layout.is_decay(), 20.0, 0.2))
+
+    def evaluate(self, x: np.ndarray) -> _State:
+        m = len(self.starts) - 1
+        mean, norm = np.empty(m), np.empty(m)
+        g = factors(self.design, _to_external(self.layout, x))
+        target = kernels.group_means(self.starts, self.weight, self.intensity, g, mean, norm)
+        return _State(x, g, mean, norm, float(target + self.restraint @ x**2))
+
+    def linearise(self, state: _State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Half the gradient, the blocks (flat) and the derivative rows."""
+        d, layout = self.design, self.layout
+        rows = factor_rows(d, _to_external(layout, state.x), state.g)
+        gradient, blocks = np.zeros(layout.n_parameters), np.zeros(self.block_start[-1])
+        kernels.gradient_and_blocks(
+            self.starts, d.experiment, self.weight, self.intensity, state.g, state.mean, state.norm, rows,
+            d.scale_first, d.decay_first, d.absorption_first, layout.start, self.block_start, gradient, blocks,
+        )  # fmt: skip
+        diagonal = np.concatenate(
+            [at + np.arange(n) * (n + 1) for at, n in zip(self.block_start[:-1], self.sizes, strict=True)]
+        )
+        blocks[diagonal] += self.restraint
+        return gradient + self.restraint * state.x, blocks, rows
+
+    def split(self, flat: np.ndarray) -> list[np.ndarray]:
+        return [
+            flat[a:b].reshape(n, n)
+            for a, b, n in zip(self.block_start[:-1], self.block_start[1:], self.sizes, strict=True)
+        ]
+
+    def solve(
+        self, state: _State, rows: np.ndarray, flat: np.ndarray, gradient: np.ndarray, damping: float
+    ) -> np.ndarray:
+        """The step -(N + damping·D)⁻¹·gradient by preconditioned conjugate gradients."""
+        d = self.design
+        blocks = self.split(flat)
+        diagonal = np.concatenate([np.diag(b) for b in blocks])
+        ridge = damping * np.maximum(diagonal, 0.0) + 1e-10 * max(float(diagonal.max(initial=0.0)), 1e-300)
+        inverse = []
+        for block, at in zip(blocks, self.layout.start[:-1], strict=True):
+            inverse.append(np.linalg.inv(block + np.diag(ridge[at : at + len(block)])))
+
+        def precondition(r: np.ndarray) -> np.ndarray:
+            parts = np.split(r, self.layout.start[1:-1])
+            return np.concatenate([m @ p for m, p in zip(inverse, parts, strict=True)])
+
+        def product(v: np.ndarray) -> np.ndarray:
+            out = np.zeros(len(v))
+            kernels.normal_product(
+                self.starts, self.weight, state.g, state.mean, state.norm, rows, d.scale_first, d.decay_first,
+                d.absorption_first, v, out,
+            )  # fmt: skip
+            return out + (self.restraint + ridge) * v
+
+        return conjugate_gradients(product, precondition, -gradient)
+
+
+def conjugate_gradients(product, precondition, b: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """Solve product(x) = b for a symmetric positive product (Hestenes & Stiefel 1952)."""
+    x, r = np.zeros_like(b), b.copy()
+    z = precondition(r)
+    p, rz = z.copy(), float(r @ z)
+    goal = _CG_TOLERANCE**2 * rz
+    for _ in range(_CG_STEPS):
+        if rz <= goal or rz <= 0:
+            break
+        q = product(p)
+        curvature = float(p @ q)
+        if curvature <= 0:
+            break
+        alpha = rz / curvature
+        x += alpha * p
+        r -= alpha * q
+        z = precondition(r)
+        rz, previous = float(r @ z), rz
+        p = z + (rz / previous) * p
+    return x
+
+
+def _to_internal(layout: Layout, parameters: np.ndarray) -> np.ndarray:
+    scale = layout.is_scale()
+    return np.where(scale, np.log(np.where(scale, parameters, 1.0)), parameters)
+
+
+def _to_external(layout: Layout, x: np.ndarray) -> np.ndarray:
+    return np.where(layout.is_scale(), np.exp(np.where(layout.is_scale(), x, 0.0)), x)
+
+
+def _sparse(design: Design) -> tuple[np.ndarray, ...]:
+    return (
+        design.scale_first, design.scale_weight, design.decay_first, design.decay_weight, design.half_inverse_d2,
+        design.absorption_first, design.harmonics,
+    )  # fmt: skip
