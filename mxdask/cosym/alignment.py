@@ -83,7 +83,7 @@ def score_symmetry(
         score_operator(group.ops[g], float(np.mean(values)), s * n, SIGMA_COSINE, TRUE_COSINE)
         for g, values in cosine.items()
     ]
-    return operators, score_groups(settings, operators)
+    return operators, score_groups(settings, operators, min_pairs=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from mxdask.cosym.settings_group import SettingsGroup
 Weights = Literal["count", "standard_error"]
 
 COPIES = 2  # of the regular representation: room for crystals that are not isomorphous
+NEGLIGIBLE = 1e-3  # of the first axis' mean square: a dimension that the penalty has emptied
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,15 +29,15 @@ class Coordinates:
 
     Attributes
     ----------
-    points : (s, N, d) x_ik, rotated to principal axes (largest variance first).
-    explained_variance : (d,) of the points along them.
+    points : (s, N, d) x_ik, rotated to principal axes, the largest first.
+    power : (d,) mean square of the points along them.
     functional : value of the target (all settings) with all dimensions.
     functional_of_dimensions : (d_max,) value with the first 1, 2 … dimensions only.
     dimensions : how many are kept for analysis.
     """
 
     points: np.ndarray
-    explained_variance: np.ndarray
+    power: np.ndarray
     functional: float
     functional_of_dimensions: np.ndarray
     dimensions: int
@@ -103,30 +104,65 @@ def find_coordinates(
 ) -> Coordinates:
     """Minimise the target from a seeded start, rotate to principal axes and choose the number of dimensions.
 
+    With few common reflections per pair, noise would fill every dimension. So the search is done twice: first with a
+    penalty on the trace of the Gram matrix, just strong enough that noise alone leaves no dimension (singular-value
+    thresholding), then without it in the dimensions that remain.
+
     Parameters
     ----------
     seeds : one number per crystal.
     dimensions : to keep; None: the elbow of the functional (at least 2).
     """
     s = len(group)
-    shape = (len(seeds), COPIES, s)
     start = _known_mean(start_vectors(seeds, COPIES, s), group)
-    start *= 1.0 / np.linalg.norm(start, axis=(1, 2), keepdims=True)
-
-    def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = target(flat.reshape(shape), pairs, weights, group)
-        return value, _known_mean(gradient, group).ravel()
-
-    result = minimize(
-        function, start.ravel(), jac=True, method="L-BFGS-B",
-        options={"maxiter": max_iterations, "maxfun": 2 * max_iterations, "ftol": 1e-7, "gtol": 1e-8},
-    )  # fmt: skip
-    points = all_settings(result.x.reshape(shape), group)
-    points, variance = principal_axes(points)
+    start /= np.linalg.norm(start, axis=(1, 2), keepdims=True)
+    problem = (pairs, weights, group, max_iterations)
+    vectors, _ = _minimise(start, problem, noise_level(pairs, weights), None)
+    points, _ = principal_axes(all_settings(vectors, group))
+    power = np.square(points).mean(axis=(0, 1))
+    axes = _axes(all_settings(vectors, group))[:, power > NEGLIGIBLE * power[0]]
+    vectors, value = _minimise(vectors, problem, 0.0, axes @ axes.T)
+    points, power = principal_axes(all_settings(vectors, group))
     n_scan = min(max(2, s), points.shape[2])
     scan = np.array([_functional(points[:, :, :d], pairs, weights, group) for d in range(1, n_scan + 1)])
     kept = min(dimensions or elbow(scan), points.shape[2])
-    return Coordinates(points, variance, float(result.fun), scan, kept)
+    return Coordinates(points, power, value, scan, kept)
+
+
+def noise_level(pairs: PairMatrix, weights: np.ndarray) -> float:
+    """Largest eigenvalue that the errors of the correlations alone give the weighted matrix W∘r.
+
+    For a symmetric matrix of independent errors it is 2√(Σ_q σ²_pq) of a row (Wigner); σ(r) = 1/√(n-1) at r = 0.
+    """
+    variance = weights**2 / np.maximum(pairs.n - 1, 1)
+    return 2.0 * float(np.sqrt(variance.sum(axis=(0, 2)).max()))
+
+
+def _minimise(
+    start: np.ndarray,
+    problem: tuple[PairMatrix, np.ndarray, SettingsGroup, int],
+    penalty: float,
+    projection: np.ndarray | None,
+) -> tuple[np.ndarray, float]:
+    """L-BFGS on target + ½ penalty Σ|x|², within the invariant subspace given by a projection (c·s, c·s)."""
+    pairs, weights, group, max_iterations = problem
+    n, copies, s = start.shape
+
+    def inside(vectors: np.ndarray) -> np.ndarray:
+        kept = _known_mean(vectors, group)
+        return kept if projection is None else (kept.reshape(n, copies * s) @ projection).reshape(start.shape)
+
+    def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        vectors = flat.reshape(start.shape)
+        value, gradient = target(vectors, pairs, weights, group)
+        value += 0.5 * s * penalty * float(np.vdot(flat, flat))
+        return value, (inside(gradient) + s * penalty * vectors).ravel()
+
+    result = minimize(
+        function, inside(start).ravel(), jac=True, method="L-BFGS-B",
+        options={"maxiter": max_iterations, "maxfun": 2 * max_iterations, "ftol": 1e-8, "gtol": 1e-9},
+    )  # fmt: skip
+    return inside(result.x.reshape(start.shape)), float(result.fun)
 
 
 def _known_mean(vectors: np.ndarray, group: SettingsGroup) -> np.ndarray:
@@ -143,17 +179,16 @@ def all_settings(vectors: np.ndarray, group: SettingsGroup) -> np.ndarray:
 
 
 def principal_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points rotated (about the origin, so that dot products stay) to the axes of greatest Σx², and the variances.
+    """Points rotated about the origin, so that dot products stay, to the axes of greatest Σx²; and the mean of x²."""
+    rotated = points @ _axes(points)
+    return rotated, np.square(rotated).mean(axis=(0, 1))
 
-    Signs are fixed by making the component of largest size of each axis positive.
-    """
+
+def _axes(points: np.ndarray) -> np.ndarray:
+    """(d, d) columns: principal axes, largest first; the largest component of each is positive."""
     flat = points.reshape(-1, points.shape[2])
-    values, axes = np.linalg.eigh(flat.T @ flat)
-    order = np.argsort(values)[::-1]
-    axes = axes[:, order]
-    axes = axes * np.where(axes[np.argmax(np.abs(axes), axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
-    rotated = flat @ axes
-    return rotated.reshape(points.shape), rotated.var(axis=0)
+    axes = np.linalg.eigh(flat.T @ flat)[1][:, ::-1]
+    return axes * np.where(axes[np.argmax(np.abs(axes), axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
 
 
 def _functional(points: np.ndarray, pairs: PairMatrix, weights: np.ndarray, group: SettingsGroup) -> float:

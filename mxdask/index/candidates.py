@@ -8,6 +8,7 @@ import numpy as np
 
 from mxdask.index.assign import assign
 from mxdask.index.lattices import reduced, too_large
+from mxdask.index.quality import bits_per_spot
 from mxdask.index.spots import SweepSpots
 
 _OFFSET_SPOTS = 300
@@ -40,16 +41,8 @@ class Candidate:
 
     @property
     def fit(self) -> float:
-        """Bits per spot by which the lattice describes the spots better than points at random do.
-
-        An indexed spot is told within a ball of radius ~2 ``spread`` of the unit cell instead of anywhere in it; the
-        others are background. Large cells catch spots by chance but with a large spread, so they gain nothing.
-        """
-        if self.n_indexed == 0:
-            return 0.0
-        ball = min(1.0, 4.0 / 3.0 * np.pi * (2.0 * max(self.spread, 0.01)) ** 3)
-        f = min(self.fraction, 1 - 1e-3)
-        return f * np.log2(1.0 / ball) + f * np.log2(f) + (1 - f) * np.log2(1 - f)
+        """Bits per spot by which the lattice tells more than points at random do (:func:`bits_per_spot`)."""
+        return bits_per_spot(self.fraction, self.spread)
 
 
 def detector_shift(spots: SweepSpots, rows: np.ndarray, max_shift: float) -> np.ndarray:
@@ -112,6 +105,7 @@ def evaluate(
     is_fixed_cell: bool = False,
     absent_threshold: float = 0.9,
     min_volume: float = 25.0,
+    min_cell: float = 3.0,
 ) -> Candidate | None:
     """Adjust a lattice to the spots and count what it explains; None when it turns into no sensible cell.
 
@@ -140,7 +134,7 @@ def evaluate(
             rows = fitted
     if not is_fixed_cell:
         tidy = reduced(rows)
-        if tidy is None or abs(np.linalg.det(tidy)) < min_volume:
+        if tidy is None or abs(np.linalg.det(tidy)) < min_volume or np.linalg.norm(tidy, axis=1).min() < min_cell:
             return None
         rows = tidy
     return scored(spots, Candidate(rows, shift), tolerance=tolerance)

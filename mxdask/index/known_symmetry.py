@@ -13,8 +13,9 @@ from mxdask.errors import ParameterError
 from mxdask.index.params import KnownSymmetry
 from mxdask.lattice.cells import cell_of_metric, minimum_cell, real_space, symmetrised_cell
 from mxdask.lattice.metric import metric_subgroups
-from mxdask.lattice.operators import point_group
-from mxdask.models.crystal import cell_parameters
+from mxdask.lattice.operators import constrain_crystal, point_group
+from mxdask.models import Crystal
+from mxdask.models.crystal import cell_parameters, hall_of
 
 _COMBINATIONS = np.array([v for v in product(range(-2, 3), repeat=3) if any(v)])
 
@@ -75,7 +76,7 @@ class TargetSymmetry:
         if self.space_group is None:
             return np.eye(3)
         if self.cell is not None:
-            primitive = _match_cell(
+            primitive = match_cell(
                 rows, self.primitive_rows,
                 self.tolerance.relative_length_tolerance, self.tolerance.absolute_angle_tolerance,
             )  # fmt: skip
@@ -105,7 +106,7 @@ def _close(cell: np.ndarray, other: np.ndarray, length_tolerance: float, angle_t
     )
 
 
-def _match_cell(
+def match_cell(
     rows: np.ndarray, target: np.ndarray, length_tolerance: float, angle_tolerance: float
 ) -> np.ndarray | None:
     """(3, 3) unimodular P with P @ rows most like ``target`` (rows, any orientation); None outside the tolerances.
@@ -154,3 +155,11 @@ def cell_text(rows_or_metric: np.ndarray) -> str:
     """A cell as people write it."""
     metric = rows_or_metric @ rows_or_metric.T
     return ", ".join(f"{x:.2f}" for x in cell_of_metric(metric))
+
+
+def target_crystal(rows: np.ndarray, target: TargetSymmetry) -> Crystal:
+    """The crystal of a reduced lattice, in the user's setting and with its space group if they are known."""
+    P = target.match(rows)
+    hall = " P 1" if target.space_group is None else hall_of(target.space_group)
+    crystal = Crystal(rows if P is None else P @ rows, hall)
+    return crystal if target.space_group is None else constrain_crystal(crystal, target.space_group)

@@ -70,6 +70,9 @@ class BasisVectors(StepParams):
     max_combinations: int = _field(100, "Periods that are combined to cells.", ge=3)
     max_refine: int = _field(50, "Different lattices that are tried.", ge=1)
     sys_absent_threshold: float = _field(0.9, "Fraction of indices obeying a rule that shows the cell is too large.")
+    solution_scorer: Literal["information", "weighted"] = _field(
+        "information", "Candidates are ranked by bits gained per spot, or by DIALS' weighted score."
+    )
     offset_search: float = _field(
         4.0, "Shift of the spots on the detector that a candidate may need (error of the beam centre).", "px", ge=0
     )

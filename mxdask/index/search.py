@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
 from mxdask.index import fft1d, fft3d
 from mxdask.index.candidates import Candidate, evaluate, scored
-from mxdask.index.known_symmetry import TargetSymmetry
+from mxdask.index.known_symmetry import TargetSymmetry, match_cell
 from mxdask.index.lattices import combinations, same_lattice, smallest_rotation
 from mxdask.index.orientation import directions_of_known_length, orientations
 from mxdask.index.params import Indexing
@@ -106,6 +106,7 @@ def _evaluate_all(
         candidate = evaluate(
             spots, rows, tolerance=params.hkl_tolerance, max_shift=shift, is_fixed_cell=target.cell is not None,
             absent_threshold=combine.sys_absent_threshold, min_volume=params.min_cell_volume,
+            min_cell=params.min_cell,
         )  # fmt: skip
         if candidate is None or candidate.n_indexed < _LEAST_INDEXED:
             continue
@@ -144,17 +145,16 @@ def _is_known(rows: np.ndarray, others: Sequence[np.ndarray], params: Indexing) 
 
 
 def is_same_orientation(rows: np.ndarray, other: np.ndarray, separation: float) -> bool:
-    """Whether two lattices of like cells differ by a rotation smaller than ``separation`` degrees, up to symmetry.
+    """Whether two lattices have like cells and differ by a rotation below ``separation`` degrees, up to symmetry.
 
     Parameters
     ----------
     rows, other : reduced real-space vectors (3, 3).
     """
-    group = lattice_group(cell_parameters(other), 5.0)
-    P = np.rint(rows @ np.linalg.inv(other))
-    if abs(round(float(np.linalg.det(P)))) == 1 and np.abs(rows @ np.linalg.inv(other) - P).max() < 0.3:
-        rows = np.linalg.inv(P) @ rows
-    return smallest_rotation(rows, other, group) < separation
+    P = match_cell(rows, other, 0.05, 3.0)
+    if P is None:
+        return False
+    return smallest_rotation(P @ rows, other, lattice_group(cell_parameters(other), 3.0)) < separation
 
 
 def worth_refining(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -164,16 +164,3 @@ def worth_refining(candidates: Sequence[Candidate]) -> list[Candidate]:
     best = max(c.fit for c in candidates)
     return [c for c in candidates if c.fit >= _WORTH_REFINING * best and c.fit > 0][:_MAX_REFINED]
 
-
-def weighted_scores(volumes: Sequence[float], fractions: Sequence[float], rmsds: Sequence[float]) -> np.ndarray:
-    """(n,) DIALS' weighted score of refined candidates, lowest is best (front.md 9.5).
-
-    Sum of log2 of volume over the smallest, largest fraction indexed over the fraction, r.m.s.d. over the smallest.
-    """
-    V, f, r = (np.maximum(np.asarray(x, dtype=float), 1e-12) for x in (volumes, fractions, rmsds))
-    return np.log2(V / V.min()) + np.log2(f.max() / f) + np.log2(r / r.min())
-
-
-def without_shift(candidate: Candidate) -> Candidate:
-    """A candidate for spots that have been moved by its shift."""
-    return replace(candidate, shift_px=np.zeros(2))

@@ -10,16 +10,16 @@ import numpy as np
 from mxdask.errors import MxdaskError
 from mxdask.index.candidates import Candidate
 from mxdask.index.cycles import Solution, assign_spots, refine_cycles
-from mxdask.index.known_symmetry import TargetSymmetry, cell_text
+from mxdask.index.known_symmetry import TargetSymmetry, cell_text, target_crystal
 from mxdask.index.max_cell import estimate_max_cell
 from mxdask.index.params import Indexing
-from mxdask.index.quality import chance_bits, solution_bits
+from mxdask.index.quality import bits_per_spot, chance_bits
 from mxdask.index.ranking import best_refined
 from mxdask.index.search import SearchResult, is_same_orientation, search, worth_refining
 from mxdask.index.spots import SweepSpots
 from mxdask.index.symmetric_cell import constrained_if_undetermined
+from mxdask.lattice.cells import minimum_cell
 from mxdask.models import Crystal
-from mxdask.models.crystal import hall_of
 from mxdask.table import ReflectionTable
 
 _KNOWN_CELL_FACTOR = 1.3
@@ -150,23 +150,15 @@ def _solve(
         return None, f"none of {len(found.candidates)} lattices could be refined"
     moved = spots.shifted(candidate.shift_px)
     try:
-        solution = refine_cycles(moved, [crystal_of(candidate, target)], params, d_min_start=found.d_min)
+        solution = refine_cycles(moved, [target_crystal(candidate.rows, target)], params, d_min_start=found.d_min)
     except MxdaskError as error:
         return None, str(error)
     solution = constrained_if_undetermined(solution, target, params)
-    problem = _doubt(solution, params)
+    problem = _doubt(solution, target, params)
     return (solution, "") if not problem else (None, problem)
 
 
-def crystal_of(candidate: Candidate, target: TargetSymmetry) -> Crystal:
-    """The crystal of a candidate, in the user's setting if there is one."""
-    P = target.match(candidate.rows)
-    rows = candidate.rows if P is None else P @ candidate.rows
-    hall = " P 1" if target.space_group is None else hall_of(target.space_group)
-    return Crystal(rows, hall)
-
-
-def _doubt(solution: Solution, params: Indexing) -> str:
+def _doubt(solution: Solution, target: TargetSymmetry, params: Indexing) -> str:
     """Why a solution should not be believed; "" if it should."""
     n = len(solution.spots)
     if solution.n_indexed < params.min_indexed_fraction * n:
@@ -174,8 +166,9 @@ def _doubt(solution: Solution, params: Indexing) -> str:
             f"the best lattice ({cell_text(solution.crystals[0].real_space)}) explains only "
             f"{solution.n_indexed} of {n} spots"
         )
-    bits, needed = solution_bits(solution, params.hkl_tolerance), chance_bits(solution)
-    if bits < needed:
+    hit = solution.assignment.lattice >= 0
+    spread = float(np.sqrt(np.mean(solution.assignment.distance[hit] ** 2)))
+    if bits_per_spot(float(hit.mean()), spread) * n < chance_bits(3 if target.cell is not None else 9):
         return (
             f"the best lattice ({cell_text(solution.crystals[0].real_space)}, {solution.n_indexed} of {n} spots) "
             "fits no better than one to random spots"
@@ -211,7 +204,7 @@ def _with_another(
     candidate = best_refined(rest, worth_refining(found.candidates), target, params, found.d_min)
     if candidate is None:
         return None
-    crystals = [*solution.crystals, crystal_of(candidate, target)]
+    crystals = [*solution.crystals, target_crystal(candidate.rows, target)]
     many = params.multiple_lattice_search
     try:
         larger = refine_cycles(solution.spots, crystals, params, d_min_start=found.d_min)
@@ -229,7 +222,5 @@ def _with_another(
 
 def _primitive(crystal: Crystal) -> np.ndarray:
     """Reduced primitive real-space vectors of a crystal."""
-    from mxdask.lattice.cells import minimum_cell
-
     P, _ = minimum_cell(crystal.cell, crystal.space_group.centring_type())
     return P @ crystal.real_space

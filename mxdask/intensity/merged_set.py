@@ -79,10 +79,3 @@ def merge_set(hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, ops:
 def inflate(data: MergedSet) -> MergedSet:
     """Sigmas made more cautious, as Pointless does before comparing equivalents."""
     return MergedSet(data.key, data.intensity, SD_FACTOR * np.hypot(data.sigma, SD_ADD * data.intensity))
-
-
-def first_turn(frame: np.ndarray, width: float | None) -> np.ndarray:
-    """(n,) observations within the first 360° of a sweep, by frame number and image width in degrees."""
-    if width is None or width == 0 or len(frame) == 0:
-        return np.ones(len(frame), dtype=bool)
-    return (frame - frame.min()) * abs(width) < 360.0

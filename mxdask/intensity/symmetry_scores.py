@@ -77,12 +77,14 @@ def score_operator(op: np.ndarray, cc: float, n: int, sigma: float, cc_true: flo
     return OperatorScore(op, cc, n, cc / sigma, present, absent, present / (present + absent))
 
 
-def score_groups(settings: list[LatticeSetting], operators: list[OperatorScore]) -> list[GroupScore]:
+def score_groups(
+    settings: list[LatticeSetting], operators: list[OperatorScore], *, min_pairs: int = 3
+) -> list[GroupScore]:
     """Laue groups, the likeliest first; ties by number of operators, then by lattice misfit.
 
-    Operators compared on fewer than three pairs do not count.
+    Operators compared on fewer than ``min_pairs`` pairs do not count.
     """
-    counted = [o for o in operators if o.n > 2]
+    counted = [o for o in operators if o.n >= min_pairs]
     logs = []
     for setting in settings:
         inside = [contains(setting.ops, o.op) for o in counted]

@@ -5,6 +5,7 @@ Every entry can be overridden on import (``goniometer.axis=``, ``goniometer.inve
 
 from __future__ import annotations
 
+import calendar
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mxdask.io.cbf_comments import number, numbers, sensor_of
 from mxdask.models import Detector, Goniometer, Panel
 
 Values = dict[str, str]
@@ -66,6 +68,12 @@ def _plate_or_vertical(values: Values) -> Goniometer:
     return Goniometer.single_axis((-1.0, 0.0, 0.0) if plate else (0.0, 1.0, 0.0))
 
 
+def _since(year: int, beamline: Beamline) -> Callable[[float | None], Beamline | None]:
+    """The beamline for images taken in ``year`` or later (an unknown date counts as later)."""
+    start = calendar.timegm((year, 1, 1, 0, 0, 0))
+    return lambda timestamp: beamline if timestamp is None or timestamp >= start else None
+
+
 # ---- I23: kappa goniometer in vacuum and a cylinder of 24 rows of modules ------------------------------------------
 
 _I23_REVERSED_UNTIL = 1459468800.0  # 2016-04-01: direction of rotation changed
@@ -101,8 +109,6 @@ def _i23(timestamp: float | None) -> Beamline:
 
 def _i23_detector(values: Values, path: str, wavelength: float, timestamp: float | None) -> Detector:
     """24 rows on a cylinder of 250 mm radius about the goniometer axis, 8.344° apart (7.903° of pixels, 0.441° gap)."""
-    from mxdask.io.mini_cbf import number, numbers, sensor_of
-
     pixel = 0.172
     seen = numbers(values, "Beam_xy", path)
     shift_x, shift_y = (pixel * (ideal - found) for ideal, found in zip((1075.0, 2594.0), seen, strict=True))
@@ -135,8 +141,8 @@ _BEAMLINES: dict[str, Any] = {
     "160-0001": Beamline("DLS I04 Eiger", _smargon),
     "60-0100": Beamline("DLS mini-kappa", _mini_kappa),
     "60-0126": Beamline("DLS I03", _mini_kappa),
-    "60-0114": Beamline("DLS I04-1", _axis((0.0, 1.0, 0.0))),
-    "60-0119": Beamline("DLS I24", _plate_or_vertical),
+    "60-0114": _since(2017, Beamline("DLS VMXi", _axis((0.0, 1.0, 0.0)))),
+    "60-0119": _since(2015, Beamline("DLS I24", _plate_or_vertical)),
     "60-0115-F": Beamline("PETRA III P13", _axis((0.0, 1.0, 0.0))),
     "E-32-0107": Beamline("PETRA III P14", _axis((0.0, 1.0, 0.0))),
     "E-32-0105": Beamline("MAX IV BioMAX", _axis((0.0, 1.0, 0.0))),

@@ -2,72 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from mxdask.errors import FileError
 from mxdask.io import beamlines
 from mxdask.io.cbf import binary_of_header
-from mxdask.io.image_header import ImageHeader, flat_panel_origin, module_gaps, parse_time, sensor
+from mxdask.io.cbf_comments import comments, number, numbers, sensor_of
+from mxdask.io.image_header import ImageHeader, flat_panel_origin, module_gaps, parse_time
 from mxdask.io.templates import template_of
 from mxdask.models import Beam, Detector, Goniometer, Panel, Scan
 
-_KEYS = (
-    "Detector", "Pixel_size", "Exposure_time", "Exposure_period", "Count_cutoff", "Wavelength", "Detector_distance",
-    "Beam_xy", "Start_angle", "Angle_increment", "Flux", "Transmission", "Phi", "Kappa", "Chi", "Omega", "Alpha",
-    "Oscillation_axis",
-)  # fmt: skip
 NO_CUTOFF = 2**20  # counts: beyond what the counters of these detectors hold
-
-
-def comments(header: str) -> dict[str, str]:
-    """The ``# Key value`` lines; the date under ``timestamp``, the sensor line under ``sensor``."""
-    out: dict[str, str] = {}
-    for line in header.splitlines():
-        if not line.startswith("#"):
-            continue
-        text = line.lstrip("#").strip()
-        key, _, value = text.replace("=", " ").partition(" ")
-        key = key.rstrip(":")
-        if key in _KEYS:
-            out.setdefault(key, value.strip())
-        elif "sensor" in text and "thickness" in text:
-            out.setdefault("sensor", text)
-        elif text.count(":") == 2 and parse_time(text) is not None:
-            out.setdefault("timestamp", text)
-    return out
-
-
-def number(values: dict[str, str], key: str, path: str, default: float | None = None) -> float:
-    """The first number of a header value.
-
-    Raises
-    ------
-    FileError : absent or not a number, and there is no default.
-    """
-    match = re.search(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", values.get(key, ""))
-    if match:
-        return float(match.group())
-    if default is None:
-        raise FileError(f"{path}: header has no {key}; give the geometry by hand or use another image format")
-    return default
-
-
-def numbers(values: dict[str, str], key: str, path: str) -> tuple[float, float]:
-    """The first two numbers of a header value."""
-    found = re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", values.get(key, ""))
-    if len(found) < 2:
-        raise FileError(f"{path}: header has no {key} with two numbers")
-    return float(found[0]), float(found[1])
-
-
-def sensor_of(values: dict[str, str], wavelength: float, default_thickness: float) -> dict[str, object]:
-    """Panel fields from the line ``Silicon sensor, thickness 0.000320 m``."""
-    text = values.get("sensor", "")
-    match = re.search(r"^(\w+) sensor.*thickness\s+([\d.eE+-]+)", text)
-    if match:
-        return sensor(match.group(1), 1000.0 * float(match.group(2)), wavelength)
-    return sensor("Si", default_thickness, wavelength)
 
 
 def read_mini_cbf(path: str | Path, header: str) -> ImageHeader:

@@ -22,6 +22,7 @@ from mxdask.lattice.cells import (
 from mxdask.lattice.conventional import conventional_basis, setting_matrices, space_group_of
 from mxdask.lattice.operators import abc_of, xyz_of
 from mxdask.lattice.point_groups import axes, closure, holohedry, primitive, rotation_order, same_group, subgroups
+from mxdask.lattice.space_groups import patterson_symbol
 
 _SYSTEM_LETTER = {
     "triclinic": "a",
@@ -72,25 +73,6 @@ class LatticeSetting:
     def patterson_symbol(self) -> str:
         """Symbol of the centrosymmetric group (the Laue group with its centring), as ``I m -3``."""
         return patterson_symbol(self.space_group)
-
-
-def patterson_symbol(space_group: gemmi.SpaceGroup) -> str:
-    """The symmorphic centrosymmetric group of a space group, as DIALS prints it (``I m -3``, ``R -3 m :H``)."""
-    operations = space_group.operations()
-    ops = [_without_translation(op) for op in operations.sym_ops]
-    inverted = [gemmi.Op("-x,-y,-z").combine(op) for op in ops]
-    group = gemmi.GroupOps(list({op.triplet(): op for op in ops + inverted}.values()))
-    group.cen_ops = operations.cen_ops
-    found = gemmi.find_spacegroup_by_ops(group)
-    if found is None:
-        return space_group.hm
-    return found.hm + (f" :{found.ext}" if found.ext != "\x00" and found.ext in "HR" else "")
-
-
-def _without_translation(op: gemmi.Op) -> gemmi.Op:
-    bare = gemmi.Op("x,y,z")
-    bare.rot = op.rot
-    return bare
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ import gemmi
 import numpy as np
 
 from mxdask.errors import MxdaskError
-from mxdask.lattice.point_groups import as_group, contains, rotation_order
+from mxdask.lattice.point_groups import as_group
 from mxdask.models.crystal import Crystal, hall_of
 
 
@@ -89,12 +89,6 @@ def left_cosets(group: np.ndarray, subgroup: np.ndarray) -> list[np.ndarray]:
     return representatives
 
 
-def group_inverse_index(group: np.ndarray) -> np.ndarray:
-    """(n,) position of each operator's inverse in its group."""
-    position = {tuple(op.ravel()): i for i, op in enumerate(group)}
-    return np.array([position[tuple(np.rint(np.linalg.inv(op)).astype(int).ravel())] for op in group])
-
-
 @lru_cache(maxsize=32)
 def _lattice_condition(centring: str) -> tuple[tuple[float, ...], ...]:
     op = gemmi.Op("x,y,z")
@@ -149,19 +143,3 @@ def to_setting(crystal: Crystal, P: np.ndarray, space_group: gemmi.SpaceGroup) -
     """Change of basis h' = P·h followed by the constraint of a space group."""
     return constrain_crystal(crystal.change_basis(P, " P 1"), space_group)
 
-
-__all__ = [
-    "abc_of",
-    "allowed_by_centring",
-    "constrain_crystal",
-    "contains",
-    "group_inverse_index",
-    "hkl_of",
-    "left_cosets",
-    "parse_change_of_basis",
-    "point_group",
-    "reindex",
-    "rotation_order",
-    "to_setting",
-    "xyz_of",
-]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +71,7 @@ class Arrow:
     def __init__(self, normal: Normal, damping: float) -> None:
         self._scale = 1.0 / np.sqrt(normal.diagonal)
         at = np.concatenate([[0], np.cumsum([len(normal.border), *(len(b) for b in normal.blocks)])])
-        self._slices = [slice(a, b) for a, b in zip(at[:-1], at[1:], strict=True)]
+        self._slices = [slice(a, b) for a, b in itertools.pairwise(at)]
         outer = self._scale[self._slices[0]]
         schur = _scaled(normal.border, outer, outer, damping)
         self._factors, self._couplings = [], []

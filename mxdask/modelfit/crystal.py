@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import gemmi
 import numpy as np
 
-from mxdask.models import Crystal
 from mxdask.modelfit.rotations import composed
+from mxdask.models import Crystal
 
+AXES = np.eye(3)
 # The six independent elements of a symmetric matrix, in the order of the parameters.
 PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 METRIC_UNIT = 1e-5  # Å⁻²: with it the parameters' sizes are like those of angles in mrad
@@ -22,6 +24,7 @@ def symmetric(elements: np.ndarray) -> np.ndarray:
     return elements[..., i]
 
 
+@lru_cache(maxsize=256)
 def metric_basis(space_group_hall: str) -> np.ndarray:
     """(k, 3, 3) basis of the reciprocal metrics that the point group leaves as they are, in reduced echelon form.
 
@@ -101,11 +104,11 @@ class CrystalParameters:
 
     def A(self, values: np.ndarray) -> np.ndarray:
         """(..., 3, 3) of parameter values (..., size)."""
-        return composed(np.eye(3), values[..., :3])[0] @ self.U0 @ self.B(values)
+        return composed(AXES, values[..., :3])[0] @ self.U0 @ self.B(values)
 
     def A_and_derivatives(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A (..., 3, 3) and dA/dparameter (..., size, 3, 3)."""
-        R, dR = composed(np.eye(3), values[..., :3])
+        R, dR = composed(AXES, values[..., :3])
         B = self.B(values)
         U = R @ self.U0
         dB = b_derivatives(B, self.basis * METRIC_UNIT)

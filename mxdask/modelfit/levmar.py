@@ -9,7 +9,8 @@ import numpy as np
 
 from mxdask.modelfit.arrow import Arrow, Normal
 
-TAU = 1e-3
+TAU = 1e-6
+LEAST_MU = 1e-9  # keeps directions that nothing determines from making N singular
 MAX_REJECTIONS_FACTOR = 8192
 
 
@@ -70,7 +71,7 @@ def minimise(
         if trial is not None and ratio > 0:
             values, normal = values + step, trial
             rmsds.append(normal.rmsd)
-            mu, nu = mu * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 2.0
+            mu, nu = max(LEAST_MU, mu * max(1 / 3, 1 - (2 * ratio - 1) ** 3)), 2.0
         else:
             mu, nu = mu * nu, nu * 2
             if nu >= MAX_REJECTIONS_FACTOR:

@@ -100,7 +100,7 @@ def accumulate(
             if c < 0:
                 continue
             cols[n] = c
-            t = (d_s0[q, 0] * r[0] + d_s0[q, 1] * r[1] + d_s0[q, 2] * r[2])
+            t = d_s0[q, 0] * r[0] + d_s0[q, 1] * r[1] + d_s0[q, 2] * r[2]
             jac[n, 0] = g[0, 0] * d_s0[q, 0] + g[0, 1] * d_s0[q, 1] + g[0, 2] * d_s0[q, 2] - fx * t
             jac[n, 1] = g[1, 0] * d_s0[q, 0] + g[1, 1] * d_s0[q, 1] + g[1, 2] * d_s0[q, 2] - fy * t
             jac[n, 2] = -t / den

@@ -69,7 +69,7 @@ def _blocks(experiments: ExperimentList, data: Observations, i: int, options: Fi
     total = abs(scan.width) * scan.n_images
     z = scan.frame(data.observed[:, 2]) - scan.array_range[0]
     width = options.outlier_block_width or _auto_width(z * abs(scan.width), total)
-    count = max(1, int(round(total / width)))
+    count = max(1, round(total / width))
     block = np.clip((z * count / scan.n_images).astype(np.int64), 0, count - 1)
     jobs: list[np.ndarray] = []
     for b in range(count):

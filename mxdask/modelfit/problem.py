@@ -1,148 +1,18 @@
-"""The parameters of a set of experiments that share models, and their normal equations at any values."""
+"""The normal equations of a set of experiments at any values of their parameters."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mxdask.geometry.predict import unit_axis
 from mxdask.modelfit.arrow import Normal
-from mxdask.modelfit.beam import BeamParameters
-from mxdask.modelfit.crystal import CrystalParameters
-from mxdask.modelfit.detector import DetectorParameters
-from mxdask.modelfit.goniometer import GoniometerParameters
+from mxdask.modelfit.layout import KINDS, Layout, Piece
 from mxdask.modelfit.normal_kernels import accumulate
-from mxdask.modelfit.options import FitOptions, Priors
 from mxdask.modelfit.selection import Observations
 from mxdask.modelfit.smoother import Smoothing
-from mxdask.models import Experiment, ExperimentList
-
-KINDS = ("beam", "detector", "goniometer", "crystal")
-
-
-@dataclass(frozen=True)
-class Piece:
-    """The parameters of one model and where they lie in the vector of all.
-
-    Attributes
-    ----------
-    kind : one of KINDS. number : which of its kind, in order of first use.
-    parameters : the parameterisation. at : first element. size : number of parameters.
-    """
-
-    kind: str
-    number: int
-    parameters: Any
-    at: int
-    size: int
-
-    @property
-    def rows(self) -> slice:
-        return slice(self.at, self.at + self.size)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """All parameters, border (beams, detectors, goniometers) first, then crystal by crystal.
-
-    Attributes
-    ----------
-    pieces : in order of the vector. of_experiment : per experiment its four pieces by kind.
-    free : (size,) which parameters the fit moves. prior : (size,) 1/σ² about zero.
-    smoothing : per experiment how a scan-varying crystal's samples combine, or None (static).
-    """
-
-    pieces: tuple[Piece, ...]
-    of_experiment: tuple[dict[str, Piece], ...]
-    free: np.ndarray
-    prior: np.ndarray
-    smoothing: tuple[Smoothing | None, ...]
-
-    @property
-    def size(self) -> int:
-        return len(self.free)
-
-    @property
-    def border_size(self) -> int:
-        return sum(p.size for p in self.pieces if p.kind != "crystal")
-
-    def names(self) -> list[str]:
-        """Parameter names as in DIALS: ``Beam1Mu1``, ``Crystal2g_param_0_sample1`` …"""
-        out = []
-        for piece in self.pieces:
-            base = list(piece.parameters.names)
-            samples = piece.size // len(base)
-            stem = f"{piece.kind.capitalize()}{piece.number + 1}"
-            out += [f"{stem}{n}" + (f"_sample{s}" if samples > 1 else "") for s in range(samples) for n in base]
-        return out
-
-
-def build_layout(
-    experiments: ExperimentList, options: FitOptions, smoothing: tuple[Smoothing | None, ...] | None = None
-) -> Layout:
-    """Which models there are, by identity, and what the options let move."""
-    smoothing = smoothing or (None,) * len(experiments)
-    found: dict[str, dict[int, tuple[Any, int]]] = {kind: {} for kind in KINDS}
-    for experiment, smooth in zip(experiments, smoothing, strict=True):
-        for kind in KINDS:
-            model = getattr(experiment, kind)
-            if id(model) not in found[kind]:
-                samples = smooth.n_samples if kind == "crystal" and smooth is not None else 1
-                found[kind][id(model)] = (_parameters(kind, experiment, options), samples)
-    pieces: dict[tuple[str, int], Piece] = {}
-    free, prior, at = [], [], 0
-    for kind in KINDS:
-        for number, (key, (parameters, samples)) in enumerate(found[kind].items()):
-            pieces[kind, key] = Piece(kind, number, parameters, at, parameters.size * samples)
-            at += parameters.size * samples
-            free.append(np.tile(~_fixed(kind, parameters, options), samples))
-            prior.append(np.tile(_prior(kind, parameters, options.priors), samples))
-    of_experiment = tuple({kind: pieces[kind, id(getattr(e, kind))] for kind in KINDS} for e in experiments)
-    return Layout(tuple(pieces.values()), of_experiment, np.concatenate(free), np.concatenate(prior), smoothing)
-
-
-def _parameters(kind: str, experiment: Experiment, options: FitOptions) -> Any:
-    beam, detector, goniometer = experiment.beam, experiment.detector, experiment.goniometer
-    assert beam is not None and detector is not None and goniometer is not None and experiment.crystal is not None
-    if kind == "beam":
-        return BeamParameters.of(beam, goniometer.lab_axis)
-    if kind == "detector":
-        return DetectorParameters.of(detector, beam, options.hierarchy_level)
-    if kind == "goniometer":
-        return GoniometerParameters.of(goniometer, beam)
-    return CrystalParameters.of(experiment.crystal)
-
-
-def _fixed(kind: str, parameters: Any, options: FitOptions) -> np.ndarray:
-    if kind == "beam":
-        return parameters.fixed(options.beam_fix)
-    if kind == "detector":
-        return parameters.fixed(options.detector_fix)
-    if kind == "goniometer":
-        return np.full(2, options.goniometer_fix)
-    mask = np.zeros(parameters.size, dtype=bool)
-    mask[:3] = "all" in options.crystal_fix or "orientation" in options.crystal_fix
-    mask[3:] = "all" in options.crystal_fix or "cell" in options.crystal_fix
-    return mask
-
-
-def _prior(kind: str, parameters: Any, priors: Priors | None) -> np.ndarray:
-    """1/σ² of each parameter, 0 without a prior."""
-    weight = np.zeros(parameters.size)
-    if priors is None or kind not in ("beam", "detector"):
-        return weight
-    if kind == "beam":
-        wavenumber = 1.0 / parameters.beam.wavelength
-        sigma = [priors.beam, priors.beam, None if priors.wavelength is None else priors.wavelength * wavenumber]
-        return np.array([0.0 if s is None else s**-2 for s in sigma])
-    for g, group in enumerate(parameters.groups):
-        distance = float(np.linalg.norm(group.foot))
-        along = None if priors.distance is None else priors.distance * distance
-        sigma = [along, priors.shift, priors.shift, priors.tilt, priors.tilt, priors.tilt]
-        weight[6 * g : 6 * g + 6] = [0.0 if s is None else s**-2 for s in sigma]
-    return weight
+from mxdask.models import ExperimentList
 
 
 class Problem:
@@ -177,7 +47,7 @@ class Problem:
         """Values of all parameters, fixed ones at zero."""
         out = np.zeros(self.layout.size)
         out[self.rows] = values
-        return out
+        return out[self.layout.tie]
 
     def evaluate(self, values: np.ndarray) -> Normal | None:
         """Normal equations at the free parameters' values; None where a cell is impossible."""
@@ -193,8 +63,7 @@ class Problem:
         sums = np.zeros((len(self.experiments), 6))
         for i in range(len(self.experiments)):
             normal, gradient, sums[i], _ = self._one(i, states, gradients_too=True)
-            local = self._local_columns(i)
-            free = local[self.free[local]]
+            free = self._free_parameters(i)
             is_border = free < self.layout.border_size
             outer, inner = self._position[free[is_border]], self._position[free[~is_border]]
             k = self.layout.of_experiment[i]["crystal"].number
@@ -226,8 +95,10 @@ class Problem:
             elif piece.kind == "detector":
                 d, derivative = piece.parameters.d_and_derivatives(values)
                 states[key] = (np.linalg.inv(d), derivative)
-            elif piece.kind == "goniometer":
+            elif piece.kind == "goniometer" and np.any(self.free[piece.rows]):
                 states[key] = piece.parameters.S_and_derivatives(values)
+            elif piece.kind == "goniometer":
+                states[key] = (piece.parameters.goniometer.setting_rotation.copy(), np.zeros((2, 3, 3)))
             else:
                 smoothing = self.smoothing_of(piece)
                 at_block = values[None] if smoothing is None else smoothing.at_blocks(values)
@@ -244,11 +115,15 @@ class Problem:
                 return smoothing
         return None
 
-    def _local_columns(self, i: int) -> np.ndarray:
-        """Full parameter numbers of experiment i's beam, detector, goniometer and crystal."""
-        return np.concatenate(
-            [np.arange(p.at, p.at + p.size) for p in (self.layout.of_experiment[i][kind] for kind in KINDS)]
-        )
+    def _local_parameters(self, i: int) -> np.ndarray:
+        """Parameter numbers (ties followed) of experiment i's beam, detector, goniometer and crystal."""
+        pieces = self.layout.of_experiment[i]
+        return self.layout.tie[np.concatenate([np.arange(pieces[k].at, pieces[k].rows.stop) for k in KINDS])]
+
+    def _free_parameters(self, i: int) -> np.ndarray:
+        """Those the fit moves, each once, ascending: the columns of the experiment's own normal equations."""
+        local = self._local_parameters(i)
+        return np.unique(local[self.free[local]])
 
     def _one(
         self, i: int, states: dict[tuple[str, int], Any], *, gradients_too: bool
@@ -258,10 +133,10 @@ class Problem:
         goniometer = experiment.goniometer
         assert goniometer is not None
         (s0, d_s0), (D, d_panel), (S, d_S), (A, d_A) = (states[p.kind, p.number] for p in pieces.values())
-        local = self.free[self._local_columns(i)]
-        column = np.where(local, np.cumsum(local) - 1, -1)
+        local, columns = self._local_parameters(i), self._free_parameters(i)
+        column = np.where(self.free[local], np.searchsorted(columns, local), -1)
         starts = np.cumsum([0, *(pieces[kind].size for kind in KINDS)])
-        size = int(local.sum()) if gradients_too else 0
+        size = len(columns) if gradients_too else 0
         normal, gradient, sums = np.zeros((size, size)), np.zeros(size), np.zeros(6)
         residual = np.empty((len(data), 3))
         smoothing = self.layout.smoothing[i]

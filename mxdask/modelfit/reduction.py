@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mxdask.errors import MxdaskError
+from mxdask.modelfit.layout import Layout
 from mxdask.modelfit.options import FitOptions
-from mxdask.modelfit.problem import Layout
 from mxdask.modelfit.selection import Observations
 
 

@@ -15,6 +15,10 @@ from mxdask.modelfit.selection import indexed_rows
 from mxdask.models import Crystal, Experiment, ExperimentList
 from mxdask.table import Flag, ReflectionTable
 
+# Turning beam, detector and crystal together about the spindle changes nothing that can be observed. Without priors N
+# is singular in that direction; this much on its scaled diagonal makes it invertible and leaves the rest alone.
+GAUGE_DAMPING = 1e-9
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -59,7 +63,7 @@ def chi2_reduced(minimum: Minimum) -> float:
 def covariances(minimum: Minimum, scale: float) -> list[np.ndarray] | None:
     """χ²_reduced·N⁻¹ by blocks, border first; None when N cannot be inverted."""
     try:
-        arrow = Arrow(minimum.normal, 0.0)
+        arrow = Arrow(minimum.normal, GAUGE_DAMPING)
     except np.linalg.LinAlgError:
         return None
     return [scale * arrow.covariance(k) for k in range(-1, len(minimum.normal.blocks))]
@@ -170,5 +174,3 @@ def pixel_sizes(experiments: ExperimentList) -> np.ndarray:
 def _pixel(experiment: Experiment) -> tuple[float, float]:
     assert experiment.detector is not None
     return experiment.detector[0].pixel_size
-
-

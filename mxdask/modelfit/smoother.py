@@ -40,7 +40,7 @@ class Smoothing:
         """Intervals and blocks as wide as asked for (degrees), an integral number of each over the scan."""
         width = abs(scan.width) * scan.n_images
         intervals = max(int(width / interval_width), 1)
-        blocks = max(int(round(width / block_width)), 1)
+        blocks = max(round(width / block_width), 1)
         return cls(
             scan.array_range[0], scan.n_images, intervals, scan.n_images / min(blocks, scan.n_images),
             float(scan.angle(scan.array_range[0])), float(np.deg2rad(scan.width)),
@@ -60,7 +60,7 @@ class Smoothing:
 
     @cached_property
     def n_blocks(self) -> int:
-        return max(int(round(self.n_images / self.per_block)), 1)
+        return max(round(self.n_images / self.per_block), 1)
 
     def weights(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Samples (n, m) and their weights (n, m) at image coordinates z (n,), m = 3 or fewer."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mxdask.errors import MxdaskError
+from mxdask.modelfit.layout import build_layout
 from mxdask.modelfit.levmar import minimise
 from mxdask.modelfit.options import FitOptions
 from mxdask.modelfit.outliers import find_outliers
-from mxdask.modelfit.problem import Problem, build_layout
+from mxdask.modelfit.problem import Problem
 from mxdask.modelfit.reduction import reduced
 from mxdask.modelfit.result import (
     FitResult,
@@ -24,9 +25,11 @@ from mxdask.modelfit.selection import Observations, observations
 from mxdask.models import ExperimentList
 from mxdask.table import ReflectionTable
 
+DEFAULT = FitOptions()
+
 
 def refine_static(
-    experiments: ExperimentList, reflections: ReflectionTable, options: FitOptions = FitOptions()
+    experiments: ExperimentList, reflections: ReflectionTable, options: FitOptions = DEFAULT
 ) -> FitResult:
     """Refine all models of the experiments together (front.md 12).
 
@@ -47,12 +50,13 @@ def refine_static(
     data, excluded = observations(experiments, reflections, options)
     layout = build_layout(experiments, options)
     start = Problem(experiments, data, layout)
-    masks = find_outliers(experiments, data, start.residuals(start.start), options)
+    residuals = start.residuals(start.start)
+    masks = find_outliers(experiments, data, residuals, options)
     kept = [d.keep(~m) for d, m in zip(data, masks, strict=True)]
     if not any(len(d) for d in kept):
         raise MxdaskError(_nothing_left(experiments, data))
     free, notes = reduced(layout, kept, options)
-    problem = Problem(experiments, kept, layout, free, prior_scale(start, kept))
+    problem = Problem(experiments, kept, layout, free, prior_scale(data, masks, residuals))
     minimum = minimise(
         problem.evaluate, problem.start, max_iterations=options.max_iterations, convergence=options.convergence
     )
@@ -78,15 +82,14 @@ def refine_static(
     )
 
 
-def prior_scale(start: Problem, kept: list[Observations]) -> float:
+def prior_scale(data: list[Observations], masks: list[np.ndarray], residuals: list[np.ndarray]) -> float:
     """Factor that puts the priors on the scale of the weights, at most 1.
 
     The variances of centroids may be too large by a constant factor; priors in mm and mrad would then weigh too much.
     χ² per residual of the starting models says by how much, unless it is above 1, when it is the start that is off.
     """
-    problem = Problem(start.experiments, kept, start.layout)
-    total = sum(float(np.sum(d.weight * r * r)) for d, r in zip(kept, problem.residuals(problem.start), strict=True))
-    return min(1.0, total / max(1, 3 * sum(len(d) for d in kept)))
+    terms = [(d.weight * r * r)[~m] for d, m, r in zip(data, masks, residuals, strict=True)]
+    return min(1.0, sum(float(t.sum()) for t in terms) / max(1, sum(t.size for t in terms)))
 
 
 def _nothing_left(experiments: ExperimentList, data: list[Observations]) -> str:

@@ -27,7 +27,7 @@ _MIN_A = 0.1
 _MAX_B = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ErrorModel:
     """Refined a and b, and how well they do.
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from mxdask.params import StepParams
 
 
-class Physical(StepParams):
+class PhysicalModel(StepParams):
     """The physical model: scale, decay and absorption against the rotation."""
 
     scale_interval: float | None = Field(
@@ -30,7 +30,7 @@ class Physical(StepParams):
     surface_weight: float | None = Field(None, ge=0, description="weight that holds the absorption surface near one")
 
 
-class KB(StepParams):
+class KBModel(StepParams):
     """The KB model: one scale and one B factor per sweep or still."""
 
     decay_correction: bool = Field(True, description="refine B as well as the scale")
@@ -99,8 +99,8 @@ class Params(StepParams):
         "auto", description="auto: physical for sweeps wider than 1°, KB for narrower ones and stills"
     )
     anomalous: bool = Field(False, description="Friedel mates are not equivalent while scaling and rejecting outliers")
-    physical: Physical = Physical()
-    KB: KB = KB()
+    physical: PhysicalModel = PhysicalModel()
+    KB: KBModel = KBModel()
     reflection_selection: ReflectionSelection = ReflectionSelection()
     outlier: OutlierRejection = OutlierRejection()
     error_model: ErrorModel = ErrorModel()

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg import polar
 
 from mxdask.errors import FileError, MxdaskError
+from mxdask.lattice.operators import hkl_of
 from mxdask.models import ExperimentList
 from mxdask.simulate.spots import primitive_basis
 from mxdask.simulate.structure import expand, indexing_settings, packed
@@ -108,7 +109,7 @@ def merged_against_truth(mtz: str | Path, truth: str | Path, structure: str | No
         true = true_I[sphere.unique[place]]
         cc = _correlation(I[known], true[known])
         if best is None or cc > best[0]:
-            best = cc, _triplet(np.array(setting)), known, true
+            best = cc, hkl_of(np.array(setting)), known, true
     assert best is not None
     cc, reindexing, known, true = best
     if known.sum() < 20:
@@ -145,14 +146,6 @@ def _shells(I: np.ndarray, true: np.ndarray, d: np.ndarray) -> tuple[Shell, ...]
     return tuple(
         Shell(float(d[rows[0]]), float(d[rows[-1]]), len(rows), _correlation(I[rows], true[rows])) for rows in parts
     )
-
-
-def _triplet(matrix: np.ndarray) -> str:
-    words = []
-    for row in matrix:
-        terms = [("-" if x < 0 else "+") + name for x, name in zip(row, "hkl", strict=True) if x]
-        words.append("".join(terms).removeprefix("+"))
-    return ",".join(words)
 
 
 def crystals_against_truth(experiments: ExperimentList, truth: str | Path) -> list[CrystalComparison]:

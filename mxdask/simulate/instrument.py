@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from mxdask.models import Beam, Detector, Goniometer, Panel, rotation_matrix
+from mxdask.models.attenuation import attenuation_coefficient
 from mxdask.models.detector import PARALLAX
 from mxdask.simulate.params import SimulatedSet
 from mxdask.simulate.seeds import generator
@@ -15,17 +16,6 @@ from mxdask.simulate.seeds import generator
 # Modules of 1030 × 514 pixels with gaps of 10 (fast) and 37 (slow) make up Eiger detectors: (modules fast, slow).
 _MODULE, _GAP = (1030, 514), (10, 37)
 _MODULES = {"500K": (1, 1), "1M": (1, 2), "4M": (2, 4), "9M": (3, 6), "16M": (4, 8)}
-
-# Mass attenuation coefficients with scattering (cm²/g; Hubbell & Seltzer, NIST) between absorption edges.
-_DENSITY = {"Si": 2.33, "CdTe": 6.2}
-_ATTENUATION = {
-    "Si": (((5, 245.0), (6, 147.0), (8, 64.68), (10, 33.89), (15, 10.34), (20, 4.464), (30, 1.436), (40, 0.7012)),),
-    "CdTe": (
-        ((5, 839.2), (6, 528.6), (8, 249.2), (10, 138.1), (15, 46.57), (20, 21.44), (26.71, 9.84)),
-        ((26.711, 29.4), (30, 21.82), (31.81, 18.74)),
-        ((31.814, 34.9), (40, 19.3)),
-    ),
-}
 
 # Flags of the pixel mask as in NXmx: gap between modules, noisy pixel.
 GAP, NOISY = 1, 16
@@ -58,15 +48,6 @@ class Instrument:
     @property
     def panel(self) -> Panel:
         return self.detector[0]
-
-
-def attenuation(material: str, wavelength: float) -> float:
-    """Linear attenuation coefficient (mm⁻¹) of a sensor material, log-log interpolation between tabulated points."""
-    energy = 12.398419843320026 / wavelength
-    ranges = _ATTENUATION[material]
-    chosen = next((r for r in ranges if energy <= r[-1][0]), ranges[-1])
-    energies, values = np.log(np.array(chosen)).T
-    return float(np.exp(np.interp(np.log(energy), energies, values)) * _DENSITY[material] / 10)
 
 
 @lru_cache(maxsize=2)
@@ -121,7 +102,7 @@ def _header_panel(sim: SimulatedSet) -> Panel:
     return Panel(
         np.array([1.0, 0.0, 0.0]), np.array([0.0, -1.0, 0.0]), origin,
         (fast, slow), (kind.pixel, kind.pixel), trusted_range=(0, kind.saturation - 1), thickness=kind.thickness,
-        material=kind.sensor, mu=attenuation(kind.sensor, sim.beam.wavelength), px_mm_strategy=PARALLAX,
+        material=kind.sensor, mu=attenuation_coefficient(kind.sensor, sim.beam.wavelength), px_mm_strategy=PARALLAX,
     )  # fmt: skip
 
 

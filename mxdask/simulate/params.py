@@ -112,9 +112,15 @@ class SimulatedSet(StepParams):
         return dict(word.partition(":")[::2] for word in self.crystals.bad).get(self.crystal_name(index), "")
 
 
+class Params(SimulatedSet):
+    """The set of ``mxdask demo``, as its command line sets it: five insulin-like crystals and a shot that missed."""
+
+    crystals: Crystals = Crystals(bad=("c06:blank",))
+
+
 def demo() -> SimulatedSet:
-    """Five small insulin-like crystals and a shot that missed: what ``mxdask demo`` processes."""
-    return SimulatedSet(crystals=Crystals(bad=("c06:blank",)))
+    """The demo's set as it is without any word from the user."""
+    return Params()
 
 
 def quick() -> SimulatedSet:
@@ -137,9 +143,3 @@ def benchmark(size: Literal["1M", "4M", "9M", "16M"] = "4M", crystals: int = 2, 
         sweep=Sweep(images=images),
         detector=DetectorKind(size=size, distance=distance),
     )
-
-
-class Params(SimulatedSet):
-    """Parameters of ``mxdask demo``: the set it simulates."""
-
-    crystals: Crystals = Crystals(bad=("c06:blank",))

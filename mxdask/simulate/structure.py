@@ -29,7 +29,7 @@ class TrueIntensities:
 
 @dataclass(frozen=True)
 class FullSphere:
-    """All indices to a resolution: ``hkl`` (n, 3) int32, and the row of the ``unique`` reflection each belongs to (n,)."""
+    """All indices to a resolution, ``hkl`` (n, 3) int32, and the row of the ``unique`` reflection of each (n,)."""
 
     hkl: np.ndarray
     unique: np.ndarray

@@ -1,15 +1,18 @@
-"""Strong pixels of one frame: the thresholds of front.md 6.1 behind one interface."""
+"""Strong pixels of one frame by the dispersion algorithms of front.md 6.1."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
-from mxdask.spots import extended_kernels, threshold_kernels
+from mxdask.spots.extended_kernels import strong_above_background
 from mxdask.spots.params import Dispersion
-from mxdask.spots.threshold_kernels import LIMIT_SCALE, Rule, Scratch, Tables
+from mxdask.spots.threshold_kernels import Rule, Scratch, Sums, Tables, find_dispersed
+
+# With more special pixels than this the wide sums are faster than the narrow ones.
+_MANY_SPECIAL = 0.005
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,130 @@ class StrongPixels:
     ----------
     index : (n,) i8 ascending, slow·width + fast.
     value : (n,) i8 raw counts.
-    n_background, background_sum : number and sum (raw counts) of the usable pixels that are not strong.
-    n_overloaded : usable pixels above the trusted range.
+    n_usable, total : number and sum (raw counts) of all usable pixels, strong or not.
+    n_overloaded : pixels above the trusted range.
     """
 
     index: np.ndarray
     value: np.ndarray
-    n_background: int
-    background_sum: int
+    n_usable: int
+    total: int
     n_overloaded: int
+
+
+class FrameThreshold(Protocol):
+    """Anything that finds strong pixels in the frames of one panel; belongs to one thread."""
+
+    def find(self, frame: np.ndarray) -> StrongPixels: ...
+
+
+def box_counts(valid: np.ndarray, ky: int, kx: int) -> np.ndarray:
+    """(slow, fast) i8 number of set elements within the (2·ky + 1) × (2·kx + 1) window of each element."""
+    height, width = valid.shape
+    table = np.zeros((height + 1, width + 1), dtype=np.int64)
+    table[1:, 1:] = valid.astype(np.int64).cumsum(0).cumsum(1)
+    rows, columns = np.arange(height), np.arange(width)
+    top, bottom = np.clip(rows - ky, 0, height), np.clip(rows + ky + 1, 0, height)
+    left, right = np.clip(columns - kx, 0, width), np.clip(columns + kx + 1, 0, width)
+    return (
+        table[np.ix_(bottom, right)] - table[np.ix_(top, right)] - table[np.ix_(bottom, left)] + table[np.ix_(top, left)]
+    )
+
+
+def make_rule(
+    params: Dispersion, trusted_range: tuple[float, float], gain: float, pedestal: float, floor: float
+) -> Rule:
+    """The threshold in raw counts.
+
+    Parameters
+    ----------
+    trusted_range : raw values, both included. gain, pedestal : the detector's.
+    floor : global threshold, in corrected counts.
+    """
+    ky, kx = params.kernel_size
+    window = (2 * ky + 1) * (2 * kx + 1)
+    limits = np.clip([np.ceil(trusted_range[0]), np.floor(trusted_range[1])], -(2**31), 2**32 - 1)
+    return Rule(
+        low=int(limits[0]), high=int(limits[1]), ky=int(ky), kx=int(kx),
+        min_local=int(params.min_local if params.min_local > 0 else window),
+        gain=float((params.gain or 1.0) * gain), pedestal=float(pedestal),
+        n_background=float(params.sigma_background), n_strong=float(params.sigma_strong),
+        floor=float(floor * gain + pedestal), masked_dispersed=int(params.masked_pixels_dispersed),
+    )  # fmt: skip
+
+
+def make_tables(valid: np.ndarray, rule: Rule, *, extended: bool) -> Tables:
+    """What the kernels look up per pixel, from the mask (True = usable)."""
+    window = (2 * rule.ky + 1) * (2 * rule.kx + 1)
+    m = box_counts(valid, rule.ky, rule.kx)
+    less_one = np.maximum(np.arange(window + 1) - 1.0, 0.0)
+    root = np.sqrt(2.0 * less_one)
+    limit = (rule.gain * (less_one + rule.n_background * root)).astype(np.float32)
+    tested = valid & (m >= rule.min_local)
+    masked = ~valid if extended and rule.masked_dispersed else np.zeros_like(valid)
+    return Tables(
+        valid=valid.astype(np.uint8), masked=masked.astype(np.uint8),
+        count=np.where(tested, m, 0).astype(np.uint8 if window < 256 else np.uint16), limit=limit[m], root=root,
+    )  # fmt: skip
+
+
+def _make_sums(width: int, rule: Rule, dtype: type) -> Sums:
+    depth = 2 * rule.ky + 1
+    columns = np.zeros((2, width + 2 * rule.kx), dtype)
+    boxes = np.zeros((2, width), dtype)
+    return Sums(np.zeros((depth, width), dtype), columns[0], columns[1], boxes[0], boxes[1])
+
+
+def _make_scratch(shape: tuple[int, int], rule: Rule) -> Scratch:
+    height, width = shape
+    depth, border = 2 * rule.ky + 1, min(rule.ky, rule.kx) - 1
+    flags = -(-width // 8) * 8
+    extra = np.zeros((4, width), np.int64)
+    return Scratch(
+        outside=np.zeros(flags, np.uint8), doubt=np.zeros(flags, np.uint8),
+        special=np.zeros((depth, width), np.int32), n_special=np.zeros(depth, np.int64),
+        extra_n=extra[0], extra_m=extra[1], extra_x=extra[2], extra_y=extra[3],
+        listed=np.zeros(width, np.int32), rows=np.zeros(height, np.uint8),
+        dispersed=np.ones((height + 2 * border, width + 2 * border), np.uint8),
+        eroded=np.ones((height + 2 * border, width), np.uint8),
+        background=np.zeros(shape, np.uint8), kept=np.zeros(shape, np.uint8),
+        around_n=np.zeros(width, np.int64), around_x=np.zeros(width, np.int64),
+        strong=np.zeros(height * width, np.int32),
+    )  # fmt: skip
+
+
+class DispersionThreshold:
+    """*dispersion* or *dispersion_extended* for the frames of one panel; memory is reused from frame to frame.
+
+    Parameters
+    ----------
+    tables, rule : see :func:`make_tables`, :func:`make_rule`.
+    extended : whether to use *dispersion_extended*.
+    """
+
+    def __init__(self, tables: Tables, rule: Rule, *, extended: bool) -> None:
+        self.tables, self.rule, self.extended = tables, rule, extended
+        shape = tables.valid.shape
+        window = (2 * rule.ky + 1) * (2 * rule.kx + 1)
+        self._n_valid = int(np.count_nonzero(tables.valid))
+        self._sampled = tables.valid[::16, ::4] != 0
+        self._scratch = _make_scratch((shape[0], shape[1]), rule)
+        # The largest value whose square, summed over a whole window, still fits.
+        self._narrow = _make_sums(shape[1], rule, np.uint16), int(np.sqrt((2**16 - 1) / window))
+        self._wide = _make_sums(shape[1], rule, np.uint32), min(int(np.sqrt((2**32 - 1) / window)), 2**15)
+
+    def find(self, frame: np.ndarray) -> StrongPixels:
+        """Strong pixels of a (slow, fast) raw frame of unsigned 16, 32 or signed 32-bit integers."""
+        sums, small = self._narrow
+        bright = (frame[::16, ::4] > small) & self._sampled
+        if np.count_nonzero(bright) > _MANY_SPECIAL * bright.size:
+            sums, small = self._wide
+        n, n_unusable, n_above, total = find_dispersed(
+            frame, self.tables, self.rule, sums, small, self._scratch, not self.extended
+        )
+        if self.extended:
+            n = strong_above_background(frame, self.tables, self.rule, self._scratch)
+        index = self._scratch.strong[:n].astype(np.int64)
+        return StrongPixels(
+            index, frame.ravel()[index].astype(np.int64), self._n_valid - n_unusable, int(total), int(n_above)
+        )

@@ -3,9 +3,10 @@
 Notation of front.md 6.1: over the usable pixels of a window m is their number, x = ΣI, y = ΣI². I is the raw integer
 value; the pedestal p enters only where it does not cancel (m·y − x² is the same with and without it).
 
-The pass keeps 32-bit sums of the last 2·ky + 1 rows of every column. Pixels for which that would not be exact (large
-or negative ones, those outside the trusted range) are left out of the sums and called *special*; the windows that
-hold one are summed again in 64 bits. So the result is exact for any input, and fast for the usual.
+The pass keeps the sums of the last 2·ky + 1 rows of every column in 16 (or, with much background, 32) bits. Values too
+large for that, negative ones and those outside the trusted range are *special*: they stay out of these sums, and what
+they contribute to the windows around them is kept in 64-bit side sums. Adding both gives m, x, y of any window
+exactly, so the result does not depend on the width that was used.
 """
 
 from __future__ import annotations
@@ -19,16 +20,13 @@ from mxdask._jit import jit
 # Larger values count as artefacts of the detector: DIALS leaves them out of the sums, yet tests them.
 HUGE = 1 << 24
 
-# Scale of the integer table of dispersion limits (see dispersed_row).
-LIMIT_SCALE = 64
-
 
 class Rule(NamedTuple):
     """The numbers of a threshold, in raw counts.
 
     Attributes
     ----------
-    low, high : trusted range, both included; ``small``: largest value for which 32-bit window sums cannot overflow.
+    low, high : trusted range, both included.
     ky, kx : half sizes of the window. min_local : fewest usable pixels in it.
     gain, pedestal : counts per photon (all gains multiplied), and counts at zero photons.
     n_background, n_strong : n_b and n_s. floor : strong pixels are above this value.
@@ -37,7 +35,6 @@ class Rule(NamedTuple):
 
     low: int
     high: int
-    small: int
     ky: int
     kx: int
     min_local: int
@@ -55,52 +52,99 @@ class Tables(NamedTuple):
     Attributes
     ----------
     valid : (slow, fast) u1, 1 = usable.
+    masked : (slow, fast) u1, 1 = dispersed without a test.
     count : (slow, fast) u1 or u2, usable pixels in the window, 0 where no test is wanted.
-    limit : (slow, fast) u2, LIMIT_SCALE·g·(m − 1 + n_b·√(2(m − 1))) rounded down.
+    limit : (slow, fast) f4, g·(m − 1 + n_b·√(2(m − 1))).
     root : (window + 1,) f8, √(2(m − 1)) by m.
     """
 
     valid: np.ndarray
+    masked: np.ndarray
     count: np.ndarray
     limit: np.ndarray
     root: np.ndarray
 
 
-class Scratch(NamedTuple):
-    """Memory reused from frame to frame; d = 2·ky + 1.
+class Sums(NamedTuple):
+    """Sums over the rows in the window, in the width (u2 or u4) that holds a whole window of values up to ``small``.
 
     Attributes
     ----------
-    window : (d, fast) u2, values of the rows in the window.
-    column_x, column_y : (fast + 2·kx,) i4, sums of value and square over these rows.
-    box_x, box_y : (fast,) i4, the same over the window.
-    doubt : (fast rounded up to 8,) u1. tainted : (fast,) u1. special : (d, fast) i4.
-    dispersed : (slow + 2r, fast + 2r) u1 with a frame of ones r = min(ky, kx) − 1 wide; eroded : (slow + 2r, fast) u1.
-    kept : (slow, fast) u1. background_n, background_x : (fast,) i4.
-    strong : (slow·fast,) i4.
+    memory : (2·ky + 1, fast), values of these rows.
+    column_x, column_y : (fast + 2·kx,), sums of value and square; kx zeros at either end.
+    box_x, box_y : (fast,), the same over the window.
     """
 
-    window: np.ndarray
+    memory: np.ndarray
     column_x: np.ndarray
     column_y: np.ndarray
     box_x: np.ndarray
     box_y: np.ndarray
+
+
+class Scratch(NamedTuple):
+    """Memory reused from frame to frame.
+
+    Attributes
+    ----------
+    outside, doubt : (fast rounded up to 8,) u1, flags of one row.
+    special : (2·ky + 1, fast) i4, columns of the special pixels of the rows in the window; n_special : (2·ky + 1,) i8.
+    extra_n, extra_m, extra_x, extra_y : (fast,) i8, over the special pixels in the window: their number, the usable
+        ones less all, Σ, Σ².
+    listed : (fast,) i4. rows : (slow,) u1.
+    dispersed : (slow + 2r, fast + 2r) u1 with a frame of ones r = min(ky, kx) − 1 wide.
+    eroded : (slow + 2r, fast) u1. background, kept : (slow, fast) u1.
+    around_n, around_x : (fast,) i8. strong : (slow·fast,) i4.
+    """
+
+    outside: np.ndarray
     doubt: np.ndarray
-    tainted: np.ndarray
     special: np.ndarray
+    n_special: np.ndarray
+    extra_n: np.ndarray
+    extra_m: np.ndarray
+    extra_x: np.ndarray
+    extra_y: np.ndarray
+    listed: np.ndarray
+    rows: np.ndarray
     dispersed: np.ndarray
     eroded: np.ndarray
+    background: np.ndarray
     kept: np.ndarray
-    background_n: np.ndarray
-    background_x: np.ndarray
+    around_n: np.ndarray
+    around_x: np.ndarray
     strong: np.ndarray
 
 
 @jit()
-def enter_row(raw, valid, low, high, window_row, column_x, column_y):
-    """Let a row take the place of the one that leaves the window, in the column sums and in the window's memory.
+def list_set(flags, size, out):
+    """Positions of the flags that are set among the first ``size``, and how many; eight at a time are skipped."""
+    n = 0
+    words = flags.view(np.uint64)
+    for w in range(words.size):
+        if words[w] != 0:
+            for i in range(8 * w, min(8 * w + 8, size)):
+                if flags[i] != 0:
+                    out[n] = i
+                    n += 1
+    return n
 
-    Returns the number of special pixels (valid, but not within low..high) and the sum of the others.
+
+@jit()
+def any_set(flags):
+    """Whether any flag is set."""
+    words = flags.view(np.uint64)
+    found = np.uint64(0)
+    for w in range(words.size):
+        found |= words[w]
+    return found != 0
+
+
+@jit()
+def enter_row(raw, valid, low, high, memory, column_x, column_y, outside):
+    """Let a row take the place of the one that leaves the window.
+
+    Flags the special pixels (valid, but not within low..high); returns their number and the sum of the others.
     """
     n_special = np.int32(0)
     total = np.int32(0)
@@ -108,76 +152,82 @@ def enter_row(raw, valid, low, high, window_row, column_x, column_y):
         good = valid[i] != 0
         inside = (raw[i] >= low) & (raw[i] <= high)
         new = np.int32(np.int32(raw[i]) if good & inside else 0)
-        n_special = np.int32(n_special + np.int32(good & (not inside)))
+        special = good & (not inside)
+        outside[i] = np.uint8(special)
+        n_special = np.int32(n_special + np.int32(special))
         total = np.int32(total + new)
-        old = np.int32(window_row[i])
+        old = np.int32(memory[i])
         change = np.int32(new - old)
-        column_x[i] = np.int32(column_x[i] + change)
-        column_y[i] = np.int32(column_y[i] + np.int32(change * np.int32(new + old)))
-        window_row[i] = np.uint16(new)
+        column_x[i] = column_x[i] + change
+        column_y[i] = column_y[i] + np.int32(change * np.int32(new + old))
+        memory[i] = new
     return n_special, total
 
 
 @jit()
-def leave_row(window_row, column_x, column_y):
+def leave_row(memory, column_x, column_y):
     """Take the oldest row out of the column sums when no row follows."""
-    for i in range(window_row.size):
-        old = np.int32(window_row[i])
-        column_x[i] = np.int32(column_x[i] - old)
-        column_y[i] = np.int32(column_y[i] - np.int32(old * old))
-        window_row[i] = 0
+    for i in range(memory.size):
+        old = np.int32(memory[i])
+        column_x[i] = column_x[i] - old
+        column_y[i] = column_y[i] - np.int32(old * old)
+        memory[i] = 0
 
 
 @jit()
 def sum_columns(columns, kx, box):
-    """Sums of 2·kx + 1 neighbouring column sums; ``columns`` has kx zeros at either end."""
+    """Sums of 2·kx + 1 neighbouring column sums."""
     if kx == 3:
         c0, c1, c2, c3 = columns[0:], columns[1:], columns[2:], columns[3:]
         c4, c5, c6 = columns[4:], columns[5:], columns[6:]
         for i in range(box.size):
-            box[i] = np.int32(c0[i] + c1[i] + c2[i] + c3[i] + c4[i] + c5[i] + c6[i])
+            box[i] = c0[i] + c1[i] + c2[i] + c3[i] + c4[i] + c5[i] + c6[i]
         return
     box[:] = 0
     for k in range(2 * kx + 1):
         shifted = columns[k:]
         for i in range(box.size):
-            box[i] = np.int32(box[i] + shifted[i])
+            box[i] = box[i] + shifted[i]
 
 
 @jit()
-def dispersed_row(valid, count, limit, box_x, box_y, pedestal, masked_dispersed, dispersed, doubt):
-    """The test m·y − x² > (x − m·p)·g·(m − 1 + n_b·√(2(m − 1))) in float32, with a margin on both sides.
-
-    ``dispersed`` becomes 1 where it certainly holds, ``doubt`` where it may hold or not.
-    """
-    up, down = np.float32(1.00001), np.float32(0.99999)
-    step = np.float32(1.0 / LIMIT_SCALE)
+def dispersed_row(masked, count, limit, box_x, box_y, pedestal, dispersed, doubt):
+    """The test m·y − x² > (x − m·p)·limit in float32; ``doubt`` where rounding might change the answer."""
     offset = np.float32(pedestal)
-    otherwise = np.uint8(masked_dispersed)
+    margin = np.float32(1e-5)
     for i in range(count.size):
         m = np.float32(count[i])
         x = np.float32(box_x[i])
-        left = m * np.float32(np.uint32(box_y[i]))
+        left = m * np.float32(box_y[i])
         net = x - m * offset
-        factor = np.float32(limit[i])
-        possible = left * up > x * x + net * (factor * step)
-        certain = (left * down > x * x + net * ((factor + np.float32(1.0)) * step)) & (net >= x * np.float32(1e-5))
-        dispersed[i] = np.uint8(certain) | (otherwise & (valid[i] ^ np.uint8(1)))
-        doubt[i] = np.uint8(possible & (not certain))
+        difference = left - x * x - net * limit[i]
+        dispersed[i] = np.uint8(difference > 0) | masked[i]
+        doubt[i] = np.uint8((abs(difference) < left * margin) | (net < x * margin))
 
 
 @jit()
-def window_sums(raw, valid, rule, row, column):
-    """m, x, y of one window in 64 bits, whatever the values are."""
-    m, x, y = 0, 0, 0
-    for j in range(max(row - rule.ky, 0), min(row + rule.ky + 1, raw.shape[0])):
-        for i in range(max(column - rule.kx, 0), min(column + rule.kx + 1, raw.shape[1])):
-            v = np.int64(raw[j, i])
-            if valid[j, i] != 0 and v >= rule.low and v <= rule.high and v < HUGE:
-                m += 1
-                x += v
-                y += v * v
-    return m, x, y
+def add_special(raw, columns, rule, sign, scratch):
+    """Add (sign 1) or take away (−1) the special pixels of one row to or from the side sums.
+
+    Returns how many of them are unusable, how many lie above the trusted range, and the sum of the usable ones.
+    """
+    n_unusable, n_above, total = 0, 0, 0
+    for c in columns:
+        v = np.int64(raw[c])
+        usable = v >= rule.low and v <= rule.high and v < HUGE
+        n_above += v > rule.high
+        if usable:
+            total += v
+        else:
+            n_unusable += 1
+        for i in range(max(c - rule.kx, 0), min(c + rule.kx + 1, raw.size)):
+            scratch.extra_n[i] += sign
+            if usable:
+                scratch.extra_x[i] += sign * v
+                scratch.extra_y[i] += sign * v * v
+            else:
+                scratch.extra_m[i] -= sign
+    return n_unusable, n_above, total
 
 
 @jit()
@@ -198,117 +248,99 @@ def is_peak(value, m, x, rule):
 
 
 @jit()
-def note_special(raw, valid, low, high, columns):
-    """Columns of the special pixels of one row, and how many."""
-    n = 0
-    for i in range(raw.size):
-        if valid[i] != 0 and not (raw[i] >= low and raw[i] <= high):
-            columns[n] = i
-            n += 1
-    return n
-
-
-@jit()
-def mark_special(columns, n, kx, doubt, tainted):
-    """Mark every pixel whose window holds one of the special pixels of a row."""
-    for k in range(n):
-        for i in range(max(columns[k] - kx, 0), min(columns[k] + kx + 1, tainted.size)):
-            tainted[i] = 1
-            doubt[i] = 1
-
-
-@jit()
-def settle_doubts(raw, tables, rule, scratch, row, is_tainted, dispersed):
+def settle_doubts(raw, tables, rule, sums, scratch, row, dispersed):
     """Decide the doubtful pixels of one row in double precision."""
-    valid, count = tables.valid[row], tables.count[row]
-    words = scratch.doubt.view(np.uint64)
-    for w in range(words.size):
-        if words[w] == 0:
+    count = tables.count[row]
+    for k in range(list_set(scratch.doubt, count.size, scratch.listed)):
+        i = scratch.listed[k]
+        if tables.valid[row, i] == 0:
             continue
-        for i in range(8 * w, min(8 * w + 8, count.size)):
-            if scratch.doubt[i] == 0 or valid[i] == 0:
-                continue
-            if raw[row, i] < rule.low or raw[row, i] > rule.high:
-                dispersed[i] = rule.masked_dispersed
-                continue
-            if is_tainted and scratch.tainted[i] != 0:
-                m, x, y = window_sums(raw, tables.valid, rule, row, i)
-            else:
-                m, x, y = np.int64(count[i]), np.int64(scratch.box_x[i]), np.int64(np.uint32(scratch.box_y[i]))
+        if raw[row, i] < rule.low or raw[row, i] > rule.high:
+            dispersed[i] = rule.masked_dispersed
+        else:
+            m = np.int64(count[i]) + scratch.extra_m[i]
+            x = np.int64(sums.box_x[i]) + scratch.extra_x[i]
+            y = np.int64(sums.box_y[i]) + scratch.extra_y[i]
             dispersed[i] = is_dispersed(m, x, y, rule, tables.root)
 
 
 @jit()
-def append_peaks(raw, tables, rule, scratch, row, is_tainted, dispersed, n):
+def append_peaks(raw, tables, rule, sums, scratch, row, dispersed, n):
     """Append the dispersed pixels of a row that are peaks of their own window; the new length of the list."""
-    valid, count = tables.valid[row], tables.count[row]
-    for i in range(count.size):
-        if dispersed[i] == 0 or valid[i] == 0:
+    for i in range(dispersed.size):
+        if dispersed[i] == 0 or tables.valid[row, i] == 0:
             continue
         v = np.int64(raw[row, i])
-        if v <= rule.floor or v < rule.low or v > rule.high:
-            continue
-        if is_tainted and scratch.tainted[i] != 0:
-            m, x, _ = window_sums(raw, tables.valid, rule, row, i)
-        else:
-            m, x = np.int64(count[i]), np.int64(scratch.box_x[i])
-        if is_peak(v, m, x, rule):
-            scratch.strong[n] = row * count.size + i
+        m = np.int64(tables.count[row, i]) + scratch.extra_m[i]
+        x = np.int64(sums.box_x[i]) + scratch.extra_x[i]
+        if v > rule.floor and v >= rule.low and v <= rule.high and is_peak(v, m, x, rule):
+            scratch.strong[n] = row * dispersed.size + i
             n += 1
     return n
 
 
 @jit()
-def find_dispersed(raw, tables, rule, scratch, peaks):
+def reset(sums, scratch):
+    """Start a frame: nothing in the window."""
+    for array in (sums.column_x, sums.column_y):
+        array[:] = 0
+    for array in (scratch.n_special, scratch.extra_n, scratch.extra_m, scratch.extra_x, scratch.extra_y):
+        array[:] = 0
+    sums.memory[:] = 0
+
+
+@jit()
+def find_dispersed(raw, tables, rule, sums, small, scratch, peaks):
     """Fill ``scratch.dispersed``; with ``peaks`` also list the pixels that pass both tests of *dispersion*.
 
     Parameters
     ----------
     raw : (slow, fast) u2, u4 or i4.
+    small : largest value that goes through the fast sums.
 
     Returns
     -------
-    Number of strong pixels listed; number of special pixels; sum of all usable pixels that are not special.
+    Number of strong pixels listed; number of valid pixels that are unusable; how many of these lie above the trusted
+    range; sum of the usable pixels.
     """
     height, width = raw.shape
     depth = 2 * rule.ky + 1
     border = (scratch.dispersed.shape[0] - height) // 2
-    fast_low, fast_high = max(rule.low, 0), min(rule.high, rule.small)
-    n_strong, n_special, total = 0, 0, 0
-    in_row = np.zeros(depth, dtype=np.int64)
-    scratch.window[:] = 0
-    scratch.column_x[:] = 0
-    scratch.column_y[:] = 0
-    inner_x = scratch.column_x[rule.kx : rule.kx + width]
-    inner_y = scratch.column_y[rule.kx : rule.kx + width]
+    low, high = max(rule.low, 0), min(rule.high, small)
+    n_strong, n_unusable, n_above, total = 0, 0, 0, 0
+    reset(sums, scratch)
+    inner_x, inner_y = sums.column_x[rule.kx : rule.kx + width], sums.column_y[rule.kx : rule.kx + width]
     for entering in range(height + rule.ky):
         slot = entering % depth
-        in_row[slot] = 0
+        if scratch.n_special[slot] > 0:
+            add_special(raw[entering - depth], scratch.special[slot, : scratch.n_special[slot]], rule, -1, scratch)
+            scratch.n_special[slot] = 0
         if entering < height:
-            values, valid = raw[entering], tables.valid[entering]
-            n, row_sum = enter_row(values, valid, fast_low, fast_high, scratch.window[slot], inner_x, inner_y)
+            n, row_sum = enter_row(
+                raw[entering], tables.valid[entering], low, high, sums.memory[slot], inner_x, inner_y, scratch.outside
+            )
             total += row_sum
             if n > 0:
-                n_special += n
-                in_row[slot] = note_special(values, valid, fast_low, fast_high, scratch.special[slot])
+                scratch.n_special[slot] = list_set(scratch.outside, width, scratch.special[slot])
+                unusable, above, row_sum = add_special(raw[entering], scratch.special[slot, :n], rule, 1, scratch)
+                n_unusable, n_above, total = n_unusable + unusable, n_above + above, total + row_sum
         else:
-            leave_row(scratch.window[slot], inner_x, inner_y)
+            leave_row(sums.memory[slot], inner_x, inner_y)
         row = entering - rule.ky
         if row < 0:
             continue
-        sum_columns(scratch.column_x, rule.kx, scratch.box_x)
-        sum_columns(scratch.column_y, rule.kx, scratch.box_y)
+        sum_columns(sums.column_x, rule.kx, sums.box_x)
+        sum_columns(sums.column_y, rule.kx, sums.box_y)
         dispersed = scratch.dispersed[row + border, border : border + width]
         dispersed_row(
-            tables.valid[row], tables.count[row], tables.limit[row], scratch.box_x, scratch.box_y,
-            rule.pedestal, rule.masked_dispersed, dispersed, scratch.doubt,
+            tables.masked[row], tables.count[row], tables.limit[row], sums.box_x, sums.box_y,
+            rule.pedestal, dispersed, scratch.doubt,
         )  # fmt: skip
-        is_tainted = in_row.max() > 0
-        if is_tainted:
-            scratch.tainted[:] = 0
-            for k in range(depth):
-                mark_special(scratch.special[k], in_row[k], rule.kx, scratch.doubt, scratch.tainted)
-        settle_doubts(raw, tables, rule, scratch, row, is_tainted, dispersed)
+        if scratch.n_special.max() > 0:
+            for i in range(width):
+                scratch.doubt[i] |= np.uint8(scratch.extra_n[i] > 0)
+        if any_set(scratch.doubt):
+            settle_doubts(raw, tables, rule, sums, scratch, row, dispersed)
         if peaks:
-            n_strong = append_peaks(raw, tables, rule, scratch, row, is_tainted, dispersed, n_strong)
-    return n_strong, n_special, total
+            n_strong = append_peaks(raw, tables, rule, sums, scratch, row, dispersed, n_strong)
+    return n_strong, n_unusable, n_above, total

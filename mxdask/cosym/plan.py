@@ -1,0 +1,138 @@
+"""Before any reflection is read: which crystals can be compared, on which cell, and what symmetry is possible."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import gemmi
+import numpy as np
+
+from mxdask.cosym.params import Params
+from mxdask.errors import MxdaskError, ParameterError
+from mxdask.intensity.merged_set import MergedSet
+from mxdask.lattice.common_setting import CellCluster, cluster_cells
+from mxdask.lattice.known_group import setting_of
+from mxdask.lattice.metric import LatticeSetting, lattice_group, metric_subgroups
+from mxdask.lattice.space_groups import parse_space_group
+from mxdask.models.experiment import ExperimentList
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What to compare.
+
+    Attributes
+    ----------
+    rows : experiments used; P : (n, 3, 3) their change of basis to the common primitive cell.
+    crystal_of : row → number of its crystal (experiments may share one); names : of the crystals.
+    cell : (6,) common cell, the median.
+    clusters : groups of like cells, the first is the one used; reasons : row → why it is not used.
+    lattice : (k, 3, 3) lattice group; settings : its subgroups.
+    known : the setting of the group that the intensities are known to have; space_group : as the user gave it.
+    """
+
+    rows: tuple[int, ...]
+    P: np.ndarray
+    crystal_of: dict[int, int]
+    names: dict[int, str]
+    cell: np.ndarray
+    clusters: list[CellCluster]
+    reasons: dict[int, str]
+    lattice: np.ndarray
+    settings: list[LatticeSetting]
+    known: LatticeSetting | None
+    space_group: gemmi.SpaceGroup | None
+
+
+@dataclass(frozen=True, eq=False)
+class Datasets:
+    """Crystals with enough reflections: their numbers, sets and names; and why other rows are left out."""
+
+    crystals: list[int]
+    sets: list[MergedSet]
+    names: list[str]
+    reasons: dict[int, str] = field(default_factory=dict)
+
+
+def plan_datasets(experiments: ExperimentList, params: Params) -> Plan:
+    """Choose the crystals of the largest cluster of cells and the symmetry to test.
+
+    Raises
+    ------
+    MxdaskError : an experiment has no crystal; the space group does not fit the lattice.
+    """
+    missing = [e.name for e in experiments if e.crystal is None]
+    if missing or len(experiments) == 0:
+        raise MxdaskError(f"cosym: {', '.join(missing) or 'the list'} has no crystal; run `mxdask index` first")
+    crystals = experiments.unique("crystal")
+    clusters = cluster_cells(
+        [c.cell for c in crystals],
+        [c.space_group.centring_type() for c in crystals],
+        relative_length_tolerance=params.relative_length_tolerance,
+        absolute_angle_tolerance=params.absolute_angle_tolerance,
+    )
+    main = clusters[0]
+    number = {id(c): i for i, c in enumerate(crystals)}
+    crystal_of = {row: number[id(e.crystal)] for row, e in enumerate(experiments)}
+    position = {crystal: k for k, crystal in enumerate(main.members)}
+    rows = tuple(row for row in range(len(experiments)) if crystal_of[row] in position)
+    reasons = _reasons(clusters, crystal_of)
+    names: dict[int, str] = {}
+    for row, experiment in enumerate(experiments):
+        names.setdefault(crystal_of[row], experiment.identifier)
+    lattice, settings, known, space_group = _symmetry(main, params)
+    return Plan(
+        rows, np.array([main.P[position[crystal_of[r]]] for r in rows]), crystal_of, names, main.median, clusters,
+        reasons, lattice, settings, known, space_group,
+    )  # fmt: skip
+
+
+def _reasons(clusters: list[CellCluster], crystal_of: dict[int, int]) -> dict[int, str]:
+    reasons = {}
+    for rank, cluster in enumerate(clusters[1:], start=2):
+        cell = " ".join(f"{x:.2f}" for x in cluster.median)
+        for row, crystal in crystal_of.items():
+            if crystal in cluster.members:
+                reasons[row] = f"its cell (primitive {cell}, cluster {rank} of {len(clusters)}) is unlike most others'"
+    return reasons
+
+
+def _symmetry(
+    cluster: CellCluster, params: Params
+) -> tuple[np.ndarray, list[LatticeSetting], LatticeSetting | None, gemmi.SpaceGroup | None]:
+    """Lattice group, its subgroups, and the known group where the user gave one."""
+    settings = metric_subgroups(
+        cluster.median,
+        max_delta=params.lattice_symmetry_max_delta,
+        best_monoclinic_beta=params.best_monoclinic_beta,
+    )
+    lattice = lattice_group(cluster.median, params.lattice_symmetry_max_delta)
+    if params.lattice_group is not None:
+        largest = setting_of(settings, parse_space_group(params.lattice_group))
+        if largest is None:
+            raise ParameterError(f"lattice_group={params.lattice_group} does not fit the cell {_text(cluster.median)}")
+        lattice = largest.ops
+        members = {op.tobytes() for op in lattice}
+        settings = [s for s in settings if all(op.tobytes() in members for op in s.ops)]
+    if params.space_group is None:
+        return lattice, settings, None, None
+    group = parse_space_group(params.space_group)
+    fixed = metric_subgroups(
+        cluster.median,
+        max_delta=params.lattice_symmetry_max_delta,
+        best_monoclinic_beta=group.centring_type() == "I",
+    )
+    known = setting_of(fixed, group)
+    if known is None:
+        raise ParameterError(
+            f"space_group={params.space_group} does not fit the primitive cell {_text(cluster.median)} "
+            f"within lattice_symmetry_max_delta={params.lattice_symmetry_max_delta}"
+        )
+    return lattice, fixed, known, group
+
+
+def _text(cell: np.ndarray) -> str:
+    return " ".join(f"{x:.2f}" for x in cell)

@@ -1,0 +1,173 @@
+"""The step: reflections of each crystal prepared in parallel, correlations by operator, one solution, all reindexed."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import gemmi
+import numpy as np
+
+from mxdask.cosym.pairs import ReflectionLists, correlate
+from mxdask.cosym.params import Params
+from mxdask.cosym.plan import Datasets, Plan, plan_datasets
+from mxdask.cosym.solve import Solution, solve
+from mxdask.cosym.summary import log_solution, summarise
+from mxdask.cosym.settings_group import SettingsGroup
+from mxdask.errors import MxdaskError
+from mxdask.flow import Failed, Flow
+from mxdask.intensity.apply_setting import apply_settings
+from mxdask.intensity.merged_set import MergedSet, merge_set
+from mxdask.intensity.resolution_limit import resolution_limit
+from mxdask.intensity.symmetry_data import inverse_d_squared, normalised_set, usable_observations
+from mxdask.models.experiment import ExperimentList
+from mxdask.table import ReflectionTable, match_to_experiments
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    experiments: ExperimentList, reflections: ReflectionTable | None, params: Params, *, flow: Flow
+) -> tuple[ExperimentList, ReflectionTable, dict[str, Any]]:
+    """One indexing setting and one Laue group for all crystals.
+
+    Returns
+    -------
+    Experiments and reflections of the crystals that could be placed, in the best setting of the space group found
+    (or given); what was left out, and why, is in the summary's rows.
+    """
+    if reflections is None or len(reflections) == 0:
+        raise MxdaskError("cosym: no reflections; give the .refl file that integrate or scale wrote")
+    reflections = match_to_experiments(reflections, experiments.identifiers)
+    plan = plan_datasets(experiments, params)
+    prepared = _prepare(plan, experiments, reflections, params, flow)
+    datasets, d_min = _collect(plan, prepared, params)
+    if len(datasets.sets) == 0:
+        raise MxdaskError(
+            f"cosym: no crystal has {params.min_reflections} usable reflections; lower min_reflections= or look at integration"
+        )
+    logger.info("Using %d crystals, %s", len(datasets.sets), f"d > {d_min:.2f} Å" if d_min else "all reflections")
+
+    def correlate_all(
+        lists: ReflectionLists, group: SettingsGroup, elements: list[int], min_pairs: int
+    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        results = flow.map(correlate, [(lists, lists, group, g, min_pairs) for g in elements], name="cosym-pairs")
+        for result in results:
+            if isinstance(result, Failed):
+                raise MxdaskError(f"cosym: {result.reason}")
+        return dict(zip(elements, results, strict=True))
+
+    solution = solve(
+        datasets.sets, datasets.names, plan.lattice, plan.settings, plan.known, params, correlate_all
+    )
+    log_solution(solution, datasets, plan)
+    changes, space_group = _changes(solution, datasets, plan)
+    if not changes:
+        raise MxdaskError("cosym: no crystal could be placed: they share too few reflections; see the table of reasons")
+    new_experiments, new_reflections = apply_settings(experiments, reflections, changes, space_group)
+    return new_experiments, new_reflections, summarise(experiments, plan, datasets, solution, space_group, d_min, changes)
+
+
+def _prepare(
+    plan: Plan, experiments: ExperimentList, reflections: ReflectionTable, params: Params, flow: Flow
+) -> list[tuple[MergedSet, float | None] | Failed]:
+    """Normalised sets, one per experiment that the plan uses, in its order."""
+    tables = reflections.split_by("id")
+    empty = reflections.select(np.zeros(len(reflections), dtype=bool))
+    group = plan.known.ops if plan.known is not None else np.eye(3, dtype=np.int64)[None]
+    items = []
+    for row, P in zip(plan.rows, plan.P, strict=True):
+        scan = experiments[row].scan
+        width = None if scan is None or scan.is_still else scan.width
+        items.append((tables.get(row, empty), P, plan.cell, group, width, params))
+    return flow.map(prepare, items, name="cosym-prepare")
+
+
+def prepare(
+    table: ReflectionTable, P: np.ndarray, cell: np.ndarray, group: np.ndarray, width: float | None, params: Params
+) -> tuple[MergedSet, float | None]:
+    """One crystal's normalised set on the common primitive cell, and how far its data are good (d in Å, or None)."""
+    observations = usable_observations(table, params.partiality_threshold, width, params.d_min)
+    if len(observations) < params.min_reflections:
+        raise MxdaskError(f"{len(observations)} usable reflections, fewer than min_reflections={params.min_reflections}")
+    merged = normalised_set(
+        observations.hkl, observations.intensity, observations.variance, P, cell, group, params.normalisation
+    )
+    limit, _ = resolution_limit(
+        merged.key, merged.intensity, merged.sigma, inverse_d_squared(merged.hkl, cell),
+        min_i_mean_over_sigma_mean=params.min_i_mean_over_sigma_mean, min_cc_half=None,
+    )  # fmt: skip
+    return merged, limit
+
+
+def _collect(
+    plan: Plan, prepared: list[tuple[MergedSet, float | None] | Failed], params: Params
+) -> tuple[Datasets, float | None]:
+    """Sets of experiments that share a crystal joined, the common resolution limit applied, empty ones put aside.
+
+    The limit by ⟨I⟩/⟨σ⟩ is the median of the crystals' own, so that a few weak ones do not blunt all; the limit by
+    CC½ is that of all crystals together; the more generous counts.
+    """
+    group = plan.known.ops if plan.known is not None else np.eye(3, dtype=np.int64)[None]
+    parts: dict[int, list[MergedSet]] = {}
+    limits: list[float] = []
+    reasons: dict[int, str] = {}
+    for row, result in zip(plan.rows, prepared, strict=True):
+        if isinstance(result, Failed):
+            reasons[row] = result.reason
+            continue
+        parts.setdefault(plan.crystal_of[row], []).append(result[0])
+        limits.append(np.inf if result[1] is None else result[1])
+    sets = {crystal: _joined(found, group) for crystal, found in parts.items()}
+    d_min = None if params.d_min is not None else _common_limit(list(sets.values()), limits, plan.cell, params)
+    kept: dict[int, MergedSet] = {}
+    for crystal, merged in sets.items():
+        if d_min is not None:
+            merged = merged.select(inverse_d_squared(merged.hkl, plan.cell) <= d_min**-2)
+        if len(merged) >= params.min_reflections:
+            kept[crystal] = merged
+        else:
+            for row in plan.rows:
+                if plan.crystal_of[row] == crystal and row not in reasons:
+                    reasons[row] = f"{len(merged)} reflections to {d_min:.2f} Å, fewer than min_reflections"
+    return Datasets(list(kept), list(kept.values()), [plan.names[c] for c in kept], reasons), d_min or params.d_min
+
+
+def _joined(sets: list[MergedSet], group: np.ndarray) -> MergedSet:
+    if len(sets) == 1:
+        return sets[0]
+    return merge_set(
+        np.concatenate([s.hkl for s in sets]), np.concatenate([s.intensity for s in sets]),
+        np.concatenate([s.sigma**2 for s in sets]), group,
+    )  # fmt: skip
+
+
+def _common_limit(sets: list[MergedSet], limits: list[float], cell: np.ndarray, params: Params) -> float | None:
+    if not sets:
+        return None
+    found = []
+    middle = float(np.median(limits))
+    if np.isfinite(middle):
+        found.append(middle)
+    pooled = MergedSet(*(np.concatenate([getattr(s, f) for s in sets]) for f in ("key", "intensity", "sigma")))
+    by_cc, _ = resolution_limit(
+        pooled.key, pooled.intensity, pooled.sigma, inverse_d_squared(pooled.hkl, cell),
+        min_i_mean_over_sigma_mean=None, min_cc_half=params.min_cc_half, seed=params.seed,
+    )  # fmt: skip
+    if by_cc is not None:
+        found.append(by_cc)
+    return min(found) if found else None
+
+
+def _changes(
+    solution: Solution, datasets: Datasets, plan: Plan
+) -> tuple[dict[int, np.ndarray], gemmi.SpaceGroup]:
+    """Change of basis of every experiment that was placed, from its input indices to the best setting."""
+    op_of = dict(zip(datasets.crystals, solution.ops, strict=True))
+    best = solution.setting.P_minimum_best
+    changes = {}
+    for row, P in zip(plan.rows, plan.P, strict=True):
+        op = op_of.get(plan.crystal_of[row])
+        if op is not None and row not in datasets.reasons:
+            changes[row] = best @ op @ P
+    return changes, plan.space_group or solution.setting.space_group

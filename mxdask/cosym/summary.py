@@ -1,0 +1,141 @@
+"""What cosym tells people: tables for the log, plain data for reports."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import gemmi
+import numpy as np
+
+from mxdask.cosym.plan import Datasets, Plan
+from mxdask.cosym.solve import Solution
+from mxdask.intensity.symmetry_tables import group_rows, group_table, operator_rows, operator_table
+from mxdask.lattice.operators import hkl_of, xyz_of
+from mxdask.lattice.space_groups import patterson_symbol, symbol
+from mxdask.models.experiment import ExperimentList
+from mxdask.text import text_table
+
+logger = logging.getLogger(__name__)
+
+_HISTOGRAM_EDGES = np.linspace(-1.0, 1.0, 41)
+
+
+def log_solution(solution: Solution, datasets: Datasets, plan: Plan) -> None:
+    """Tables of dimensions, operators, groups and reindexing operators."""
+    scan = solution.coordinates.functional_of_dimensions
+    logger.info("%s", text_table(["Dimensions", "Functional"], [[d, f"{f:.6g}"] for d, f in enumerate(scan, 1)]))
+    logger.info("Using %d dimensions for analysis", solution.coordinates.dimensions)
+    if solution.groups:
+        logger.info("%s", operator_table(solution.operators, with_counts=False))
+        logger.info("%s", group_table(solution.groups))
+        logger.info("Laue group probability: %.3f", solution.groups[0].likelihood)
+        logger.info("Laue group confidence: %.3f", solution.groups[0].confidence)
+    logger.info("Best solution: %s", solution.setting.patterson_symbol)
+    logger.info("Unit cell: %s", " ".join(f"{x:.3f}" for x in solution.setting.cell))
+    logger.info("Reindexing operators (in the primitive cell):")
+    for number, op in enumerate(solution.class_ops):
+        members = [c for c, k in zip(datasets.crystals, solution.classes, strict=True) if k == number]
+        if members:
+            logger.info("  %s: %s", xyz_of(op), members)
+    for row, reason in sorted({**plan.reasons, **datasets.reasons}.items()):
+        logger.warning("experiment %d is left out: %s", row, reason)
+    for crystal, reason in zip(datasets.crystals, solution.reasons, strict=True):
+        if reason:
+            logger.warning("crystal %d is left out: %s", crystal, reason)
+
+
+def summarise(
+    experiments: ExperimentList,
+    plan: Plan,
+    datasets: Datasets,
+    solution: Solution,
+    space_group: gemmi.SpaceGroup,
+    d_min: float | None,
+    changes: dict[int, np.ndarray],
+) -> dict[str, Any]:
+    """The step's summary (JSON-able)."""
+    reduced = solution.coordinates.reduced
+    return {
+        "step": "cosym",
+        "rows": _rows(experiments, plan, datasets, solution, changes),
+        "space_group": symbol(space_group),
+        "patterson_group": patterson_symbol(space_group),
+        "unit_cell": [round(float(x), 4) for x in solution.setting.cell],
+        "probability": solution.groups[0].likelihood if solution.groups else None,
+        "confidence": solution.groups[0].confidence if solution.groups else None,
+        "d_min": d_min,
+        "lattice_clusters": [
+            {"members": [plan.names[m] for m in c.members], "cell": [round(float(x), 4) for x in c.median]}
+            for c in plan.clusters
+        ],
+        "operators": operator_rows(solution.operators),
+        "groups": group_rows(solution.groups),
+        "dimensions": solution.coordinates.dimensions,
+        "functional": solution.coordinates.functional_of_dimensions.tolist(),
+        "explained_variance": solution.coordinates.power[: max(3, solution.coordinates.dimensions)].tolist(),
+        "rij_histogram": _histogram(solution),
+        "nij_quantiles": _pair_quantiles(solution),
+        "coordinates": {
+            "crystals": [datasets.names[i] for i in solution.solved],
+            "settings": [hkl_of(op) for op in _setting_ops(solution, plan)],
+            "points": np.round(reduced, 5).tolist(),
+        },
+    }
+
+
+def _setting_ops(solution: Solution, plan: Plan) -> list[np.ndarray]:
+    n = solution.coordinates.points.shape[0]
+    return list(plan.lattice[:n]) if n == len(plan.lattice) else list(solution.class_ops[:n])
+
+
+def _rows(
+    experiments: ExperimentList, plan: Plan, datasets: Datasets, solution: Solution, changes: dict[int, np.ndarray]
+) -> list[dict[str, Any]]:
+    place = {crystal: i for i, crystal in enumerate(datasets.crystals)}
+    rows = []
+    for row, experiment in enumerate(experiments):
+        line: dict[str, Any] = {
+            "sweep": experiment.name,
+            "identifier": experiment.identifier,
+            "status": "ok" if row in changes else "skipped",
+            "reason": plan.reasons.get(row, "") or datasets.reasons.get(row, ""),
+        }
+        i = place.get(plan.crystal_of[row])
+        if i is not None:
+            op = solution.ops[i]
+            line |= {
+                "reason": line["reason"] or solution.reasons[i],
+                "n_reflections": len(datasets.sets[i]),
+                "class": int(solution.classes[i]),
+                "reindex": None if op is None else xyz_of(op),
+                "cb_op": xyz_of(changes[row]) if row in changes else None,
+                "mean_cc": _number(solution.score[i]),
+                "n_common": int(solution.pairs[i]),
+                "margin": _number(solution.margin[i]),
+            }
+        rows.append(line)
+    return rows
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 5) if np.isfinite(value) else None
+
+
+def _usable(solution: Solution) -> np.ndarray:
+    n = solution.pair_matrix.n
+    usable = n >= 3
+    usable[0][np.diag_indices(n.shape[1])] = False
+    return usable
+
+
+def _histogram(solution: Solution) -> dict[str, list[float]]:
+    counts, edges = np.histogram(solution.pair_matrix.r[_usable(solution)], bins=_HISTOGRAM_EDGES)
+    return {"edges": np.round(edges, 3).tolist(), "counts": counts.tolist()}
+
+
+def _pair_quantiles(solution: Solution) -> dict[str, float]:
+    n = solution.pair_matrix.n[:, ~np.eye(solution.pair_matrix.n.shape[1], dtype=bool)]
+    if n.size == 0:
+        return {}
+    return {f"{q:g}": float(np.quantile(n, q)) for q in (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)}

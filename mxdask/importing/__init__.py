@@ -1,0 +1,1 @@
+"""Import: image files → experiments."""

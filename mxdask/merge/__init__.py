@@ -1,0 +1,1 @@
+"""Merging scaled intensities, amplitudes from them, and unmerged export."""

@@ -1,0 +1,62 @@
+"""What the user can set for merging and export; names as in DIALS where it is the same thing (back.md 15)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mxdask.params import StepParams
+
+
+class MergingParams(StepParams):
+    """Merging statistics."""
+
+    n_bins: int = Field(20, ge=1, description="resolution shells")
+
+
+class RFreeFlags(StepParams):
+    """Test set for refinement, made from the indices: the same for every file of one crystal form."""
+
+    generate: bool = Field(False, description="write FreeR_flag (CCP4: the test set is 0)")
+    fraction: float = Field(0.05, gt=0, lt=0.5, description="fraction of reflections in the test set")
+
+
+class OutputNames(StepParams):
+    """Names in the MTZ file."""
+
+    project_name: str = Field("AUTOMATIC", description="project")
+    crystal_name: str = Field("XTAL", description="crystal")
+    dataset_name: str = Field("NATIVE", description="data set")
+
+
+class Params(StepParams):
+    """Parameters of ``mxdask merge``."""
+
+    anomalous: bool = Field(True, description="write Friedel mates apart as well")
+    truncate: bool = Field(True, description="amplitudes by the method of French & Wilson")
+    d_min: float | None = Field(None, gt=0, description="high-resolution limit", json_schema_extra={"unit": "Å"})
+    d_max: float | None = Field(None, gt=0, description="low-resolution limit", json_schema_extra={"unit": "Å"})
+    combine_partials: bool = Field(True, description="join the pieces of a reflection")
+    partiality_threshold: float = Field(0.4, ge=0, le=1, description="least recorded fraction, after joining")
+    best_unit_cell: tuple[float, ...] | None = Field(
+        None, description="cell for the file; None: the median of the crystals", json_schema_extra={"unit": "Å, °"}
+    )
+    wavelength_tolerance: float = Field(
+        1e-4, ge=0, description="wavelengths nearer than this are one", json_schema_extra={"unit": "Å"}
+    )
+    merging: MergingParams = MergingParams()
+    r_free_flags: RFreeFlags = RFreeFlags()
+    output: OutputNames = OutputNames()
+    seed: int = Field(42, ge=0, description="seed of the half sets of CC½")
+
+
+class ExportParams(StepParams):
+    """Parameters of ``mxdask export``."""
+
+    d_min: float | None = Field(None, gt=0, description="high-resolution limit", json_schema_extra={"unit": "Å"})
+    combine_partials: bool = Field(True, description="join the pieces of a reflection")
+    partiality_threshold: float = Field(0.4, ge=0, le=1, description="least recorded fraction, after joining")
+    min_isigi: float = Field(-5.0, description="observations with lower I/σ(I) are left out")
+    exclude_ice_rings: bool = Field(False, description="leave out reflections on ice rings")
+    project_name: str = Field("DIALS", description="project")
+    crystal_name: str = Field("XTAL", description="crystal")
+    dataset_name: str = Field("FROMDIALS", description="data set")

@@ -1,0 +1,240 @@
+"""The order of scaling: scale, reject, choose intensities, model the errors, and again (back.md 13.4)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from mxdask.scale.combine import choose_i_mid
+from mxdask.scale.error_model import START, ErrorModel, refine_error_model
+from mxdask.scale.outliers import find_outliers, too_strong
+from mxdask.scale.params import Params
+from mxdask.scale.pool import Pool
+from mxdask.scale.refine import Fit, covariances, esds, factor_variances, factors, refine, starting_scales
+from mxdask.text import text_table
+
+_log = logging.getLogger(__name__)
+
+# A scale smaller than this (relative to the mean of all) says nothing about its crystal.
+_SMALLEST_SCALE = 1e-3
+# A crystal whose scale is less than this many standard deviations from zero does not diffract.
+_MIN_SIGNIFICANCE = 3.0
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """The outcome for all observations of a pool.
+
+    Attributes
+    ----------
+    parameters, esds : (n_parameters,) S, B, C of all crystals.
+    intensity, variance : (n,) corrected, combined; variance after the error model and with that of the scales.
+    g, g_variance : (n,) inverse scale factors.
+    outlier, excluded : (n,) bool; excluded observations have no usable scale factor.
+    error_models : one per crystal (the same object where shared).
+    i_mid : (e,) counts.
+    trials : comparison of intensity choices.
+    rounds : what each minimisation did.
+    """
+
+    parameters: np.ndarray
+    esds: np.ndarray
+    intensity: np.ndarray
+    variance: np.ndarray
+    g: np.ndarray
+    g_variance: np.ndarray
+    outlier: np.ndarray
+    excluded: np.ndarray
+    error_models: tuple[ErrorModel, ...]
+    i_mid: np.ndarray
+    trials: list[dict[str, float]]
+    rounds: list[dict[str, float]]
+
+
+class Scaling:
+    """The state of one scaling job: what is known so far about one pool."""
+
+    def __init__(self, pool: Pool, params: Params) -> None:
+        self.pool, self.params = pool, params
+        n_crystals = len(pool.layout.models)
+        self.starts = pool.design.group_starts
+        self.group = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        imid = params.reflection_selection.combine.Imid
+        self.i_mid = np.full(n_crystals, 0.0 if imid is None else imid)
+        self.trials: list[dict[str, float]] = []
+        self.intensity, self.raw_variance = pool.intensities(self.i_mid)
+        em = params.error_model
+        start = ErrorModel(em.a or START[0], START[1] if em.b is None else em.b)
+        self.error_models = (start,) * n_crystals
+        self.outlier = np.zeros(len(pool), dtype=bool)
+        self.parameters = pool.layout.initial()
+        self.g = np.ones(len(pool))
+        self.fit: Fit | None = None
+        self.rounds: list[dict[str, float]] = []
+
+    def run(self) -> Scaled:
+        """All rounds after :meth:`start`."""
+        self.refine("first")
+        self.reject()
+        if self.params.reflection_selection.combine.Imid is None:
+            self.choose_intensities()
+        self.refine("chosen intensities")
+        self.reject()
+        self.model_errors()
+        self.refine("error model")
+        self.reject()
+        self.model_errors()
+        return self.finish()
+
+    def start(self) -> None:
+        """One scale per crystal, and the grossest outliers out before they can do harm."""
+        rows = self._refinable()
+        design = self.pool.design.select(rows)
+        weight = 1.0 / self.variance()[rows]
+        self.parameters = starting_scales(design, self.pool.layout, self.intensity[rows], weight)
+        self.g = factors(self.pool.design, self.parameters)
+        self.reject()
+
+    def undetermined(self) -> dict[int, str]:
+        """Crystals whose scale does not stand out from the noise, with the reason; call after :meth:`start`."""
+        n = len(self.pool.layout.models)
+        rows = self._refinable()
+        crystal, expected = self.pool.experiment[rows], (self.g * self.means())[rows]
+        weight = 1.0 / self.variance()[rows]
+        signal = np.bincount(crystal, weight * self.intensity[rows] * expected, n)
+        noise = np.sqrt(np.bincount(crystal, weight * expected**2, n))
+        count = np.bincount(crystal, minlength=n)
+        out = {}
+        for i in range(n):
+            if count[i] == 0:
+                out[i] = "no reflection in common with other crystals or with itself: its scale cannot be found"
+            elif signal[i] < _MIN_SIGNIFICANCE * noise[i]:
+                out[i] = f"its scale is {signal[i] / noise[i]:.1f} σ from zero in {count[i]} observations: no signal"
+        return out
+
+    def refine(self, name: str) -> None:
+        """One minimisation from the present parameters."""
+        rows = self._refinable()
+        design, layout = self.pool.design.select(rows), self.pool.layout
+        self.fit = refine(
+            design, layout, self.intensity[rows], 1.0 / self.variance()[rows], self.parameters,
+            self.params.physical.decay_restraint,
+        )  # fmt: skip
+        self.parameters = self._normalised(self.fit.parameters)
+        self.g = factors(self.pool.design, self.parameters)
+        n = max(self.fit.n_observations, 1)
+        row = {
+            "round": name, "n_observations": n, "n_steps": self.fit.n_steps,
+            "rmsd_before": float(np.sqrt(self.fit.start_target / n)), "rmsd": float(np.sqrt(self.fit.target / n)),
+        }  # fmt: skip
+        self.rounds.append(row)
+
+    def reject(self) -> None:
+        """Outliers among all observations, found anew."""
+        variance = self.variance()
+        usable = np.flatnonzero(self.g > 0)
+        pool, g = self.pool.select(usable), self.g[usable]
+        value, sigma2 = self.intensity[usable], variance[usable]
+        strong = too_strong(
+            value / g, sigma2 / g**2, pool.inverse_d2, self.params.outlier.emax, pool.asu.epsilon[pool.asu.group]
+        )
+        self.outlier = np.zeros(len(self.pool), dtype=bool)
+        self.outlier[usable[strong]] = True
+        rest = usable[~strong]
+        found = find_outliers(
+            self.pool.design.select(rest).group_starts, self.intensity[rest], variance[rest], self.g[rest],
+            self.params.outlier,
+        )  # fmt: skip
+        self.outlier[rest[found]] = True
+
+    def choose_intensities(self) -> None:
+        """Profile-fitted, summed, or between."""
+        joint = self.params.reflection_selection.combine.joint_analysis
+        good = ~self.outlier & (self.g > 0)
+        self.i_mid, self.trials = choose_i_mid(self.pool, self.g, good, joint)
+        self.intensity, self.raw_variance = self.pool.intensities(self.i_mid)
+
+    def model_errors(self) -> None:
+        """Error model(s) on the present scales."""
+        good = ~self.outlier & (self.g > 0)
+        good &= self.pool.partiality >= self.params.reflection_selection.min_partiality
+        crystals = range(len(self.pool.layout.models))
+        individual = self.params.error_model.grouping == "individual"
+        groups = [[c] for c in crystals] if individual else [list(crystals)]
+        models = list(self.error_models)
+        for group in groups:
+            rows = np.flatnonzero(good & np.isin(self.pool.experiment, group))
+            _, number = np.unique(self.group[rows], return_inverse=True)
+            model = refine_error_model(
+                number, self.intensity[rows], self.raw_variance[rows], self.g[rows], self.params.error_model
+            )
+            for crystal in group:
+                models[crystal] = model
+        self.error_models = tuple(models)
+
+    def variance(self) -> np.ndarray:
+        """(n,) variances after the present error models."""
+        expected = self.g * np.maximum(self.means(), 0.0)
+        out = np.empty(len(self.pool))
+        for model in {id(m): m for m in self.error_models}.values():
+            mine = np.array([m is model for m in self.error_models])[self.pool.experiment]
+            out[mine] = model.variance(self.raw_variance[mine], expected[mine])
+        return out
+
+    def means(self) -> np.ndarray:
+        """(n,) mean of each observation's group by counting statistics; its own value where it is alone."""
+        weight = np.where(self.outlier | (self.g <= 0), 0.0, 1.0 / self.raw_variance)
+        top = np.bincount(self.group, weight * self.g * self.intensity, len(self.starts) - 1)
+        bottom = np.bincount(self.group, weight * self.g**2, len(self.starts) - 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = (top / bottom)[self.group]
+            return np.where(np.isfinite(mean), mean, self.intensity / np.maximum(self.g, 1e-12))
+
+    def finish(self) -> Scaled:
+        """Everything as arrays; the last error model is in the variances."""
+        assert self.fit is not None
+        layout = self.pool.layout
+        fit = Fit(
+            self.parameters, self.fit.blocks, self.fit.target, self.fit.start_target, self.fit.n_observations, 0
+        )
+        covariance = covariances(layout, fit)
+        g_variance = factor_variances(self.pool.design, layout, fit, covariance, self.g)
+        excluded = ~(self.g > _SMALLEST_SCALE)
+        relative = np.where(excluded, 0.0, g_variance / np.where(excluded, 1.0, self.g) ** 2)
+        expected = self.g * np.maximum(self.means(), 0.0)
+        variance = self.variance() + expected**2 * relative
+        _log.info(_rounds_table(self.rounds))
+        return Scaled(
+            self.parameters, esds(layout, fit, covariance), self.intensity, variance, self.g, g_variance,
+            self.outlier & ~excluded, excluded, self.error_models, self.i_mid, self.trials, self.rounds,
+        )  # fmt: skip
+
+    def _refinable(self) -> np.ndarray:
+        """Observations the parameters are refined on: whole, no outliers, in groups of two or more with signal."""
+        selection = self.params.reflection_selection
+        good = ~self.outlier & (self.pool.partiality >= selection.min_partiality)
+        m = len(self.starts) - 1
+        n = np.bincount(self.group[good], minlength=m)
+        signal = np.bincount(self.group[good], (self.intensity / np.sqrt(self.raw_variance))[good], m)
+        enough = (n > 1) & (signal > selection.min_isigi * n)
+        return np.flatnonzero(good & enough[self.group])
+
+    def _normalised(self, parameters: np.ndarray) -> np.ndarray:
+        """Mean scale of the crystals 1, mean B 0: neither changes how observations agree."""
+        layout = self.pool.layout
+        out, scale, decay = parameters.copy(), layout.is_scale(), layout.is_decay()
+        means = [layout.of_experiment(i, parameters)[: m.sizes[0]].mean() for i, m in enumerate(layout.models)]
+        out[scale] /= np.mean(means)
+        if all(m.decay is not None for m in layout.models):
+            out[decay] -= out[decay].mean()
+        return out
+
+
+def _rounds_table(rounds: list[dict[str, float]]) -> str:
+    return text_table(
+        ("round", "observations", "steps", "rmsd before", "rmsd after"),
+        [(r["round"], r["n_observations"], r["n_steps"], r["rmsd_before"], r["rmsd"]) for r in rounds],
+        title="Minimisation",
+    )

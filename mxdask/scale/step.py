@@ -1,0 +1,220 @@
+"""Scale all crystals together: prepare each (map), then models, outliers and errors over all of them (reduce)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from mxdask.errors import MxdaskError, ParameterError
+from mxdask.flow import Failed, Flow
+from mxdask.intensity.cells import common_space_group, median_cell
+from mxdask.intensity.merging import Unmerged
+from mxdask.models import Experiment, ExperimentList
+from mxdask.scale import summary as tell
+from mxdask.scale.params import Params
+from mxdask.scale.pool import Pool, pool_crystals
+from mxdask.scale.prepare import Prepared, prepare
+from mxdask.scale.sequence import Scaled, Scaling
+from mxdask.table import Flag, ReflectionTable, match_to_experiments
+from mxdask.text import text_table
+
+_log = logging.getLogger(__name__)
+
+
+def run(
+    experiments: ExperimentList, reflections: ReflectionTable | None, params: Params, *, flow: Flow
+) -> tuple[ExperimentList, ReflectionTable, dict[str, Any]]:
+    """Scale integrated reflections of one or many crystals in one space group.
+
+    Returns
+    -------
+    experiments : with their scaling models; all of them, those that could not be scaled without one.
+    reflections : with intensity.scale.value and .variance, inverse_scale_factor and its variance, and flags.
+    summary : rows (one per crystal), table1, overall, shells, curves, images, error_model, i_mid, rounds.
+    """
+    if reflections is None or len(reflections) == 0:
+        raise MxdaskError("there are no reflections to scale; give an integrated or symmetrized .refl file")
+    table = match_to_experiments(reflections, experiments.identifiers)
+    space_group, cell = common_space_group(experiments), median_cell(experiments)
+    _log.info("Scaling %d crystals in %s, median cell %s", len(experiments), space_group.short_name(), _cell_text(cell))
+    excluded = excluded_images(params, len(experiments))
+    prepared = _prepare_all(experiments, table, params, excluded, flow)
+    pool, scaling, positions, lost = _scalable(experiments, prepared, space_group, params)
+    scaled = scaling.run()
+    for position in lost:
+        _log.warning("%s is left out: %s", experiments[position].name, lost[position])
+    rows = {p: r for p, r in zip(positions, tell.crystal_rows(experiments.experiments, pool, scaled, positions), strict=True)}
+    for position, reason in lost.items():
+        e = experiments[position]
+        rows[position] = {"sweep": e.name, "identifier": e.identifier, "status": "failed", "reason": reason}
+    out = _scaled_table(experiments, table, prepared, pool, scaled, positions)
+    good = ~scaled.outlier & ~scaled.excluded
+    hkl = np.where(pool.asu.plus[:, None], pool.asu.hkl, -pool.asu.hkl)  # keeps Friedel mates apart
+    data = Unmerged.of(
+        hkl[good], (scaled.intensity / scaled.g)[good], (scaled.variance / scaled.g**2)[good], cell, space_group
+    )
+    ordered = [rows[i] for i in sorted(rows)]
+    _log.info(_crystal_table(ordered))
+    _log.info(tell.error_model_table(scaled))
+    frame = _frames(prepared, pool, positions)
+    report: dict[str, Any] = {
+        "step": "scale", "rows": ordered, "space_group": space_group.short_name(), "cell": list(cell.parameters),
+        "n_observations": len(pool), "n_outliers": int(scaled.outlier.sum()),
+        "error_model": scaled.error_models[0].summary(), "i_mid": scaled.i_mid.tolist(), "combinations": scaled.trials,
+        "rounds": scaled.rounds, "curves": tell.curves(experiments.experiments, pool, scaled, positions),
+        "images": tell.image_rows(experiments.experiments, pool, scaled, frame, positions),
+        **tell.statistics(data, params.merging.nbins, params.seed),
+    }  # fmt: skip
+    return _with_models(experiments, pool, scaled, positions), out, report
+
+
+def excluded_images(params: Params, n_experiments: int) -> dict[int, tuple[tuple[int, int], ...]]:
+    """Experiment → image ranges of ``exclude_images``.
+
+    Raises
+    ------
+    ParameterError : not experiment:first:last.
+    """
+    out: dict[int, tuple[tuple[int, int], ...]] = {}
+    for word in params.exclude_images or ():
+        try:
+            experiment, first, last = (int(part) for part in word.split(":"))
+        except ValueError:
+            raise ParameterError(f"exclude_images={word}: give experiment:first:last, e.g. 0:1:20") from None
+        if not 0 <= experiment < n_experiments:
+            raise ParameterError(f"exclude_images={word}: there are experiments 0 to {n_experiments - 1}")
+        out[experiment] = (*out.get(experiment, ()), (first, last))
+    return out
+
+
+def _prepare_all(
+    experiments: ExperimentList,
+    table: ReflectionTable,
+    params: Params,
+    excluded: dict[int, tuple[tuple[int, int], ...]],
+    flow: Flow,
+) -> list[Prepared | Failed]:
+    parts = table.split_by("id")
+    empty = table.select(np.zeros(0, dtype=np.int64))
+    items = [(e, parts.get(i, empty), params, excluded.get(i, ())) for i, e in enumerate(experiments)]
+    return flow.map(prepare, items, name="prepare-scaling")
+
+
+def _scalable(
+    experiments: ExperimentList, prepared: list[Prepared | Failed], space_group: Any, params: Params
+) -> tuple[Pool, Scaling, list[int], dict[int, str]]:
+    """The crystals whose scale can be found, pooled; and why others cannot."""
+    lost = {i: p.reason for i, p in enumerate(prepared) if isinstance(p, Failed)}
+    while True:
+        positions = [i for i in range(len(prepared)) if i not in lost]
+        if not positions:
+            reasons = "; ".join(sorted({*lost.values()}))
+            raise MxdaskError(f"none of {len(experiments)} crystals can be scaled: {reasons}")
+        crystals = [p for p in (prepared[i] for i in positions) if isinstance(p, Prepared)]
+        pool = pool_crystals(crystals, space_group, params.anomalous)
+        scaling = Scaling(pool, params)
+        scaling.start()
+        weak = scaling.undetermined() if len(positions) > 1 else {}
+        if not weak or len(weak) == len(positions):
+            return pool, scaling, positions, lost
+        lost |= {positions[i]: reason for i, reason in weak.items()}
+
+
+def _scaled_table(
+    experiments: ExperimentList,
+    table: ReflectionTable,
+    prepared: list[Prepared | Failed],
+    pool: Pool,
+    scaled: Scaled,
+    positions: list[int],
+) -> ReflectionTable:
+    """All crystals' reflections in order of the experiments, with the columns of scaling."""
+    place = {p: i for i, p in enumerate(positions)}
+    parts = table.split_by("id")
+    out = []
+    for position in range(len(experiments)):
+        own = prepared[position]
+        if isinstance(own, Failed):
+            if position in parts:
+                out.append(_unscaled(parts[position]))
+        elif position not in place:
+            out.append(_unscaled(own.table))
+        else:
+            rows = np.flatnonzero(pool.experiment == place[position])
+            out.append(_one_scaled(own.table, pool.row[rows], scaled, rows))
+    joined = ReflectionTable.concat(out)
+    joined.identifiers = dict(table.identifiers)
+    return joined
+
+
+def _one_scaled(table: ReflectionTable, row: np.ndarray, scaled: Scaled, rows: np.ndarray) -> ReflectionTable:
+    out = table.copy()
+    n = len(table)
+    columns = {
+        "intensity.scale.value": (0.0, scaled.intensity), "intensity.scale.variance": (0.0, scaled.variance),
+        "inverse_scale_factor": (1.0, scaled.g), "inverse_scale_factor_variance": (0.0, scaled.g_variance),
+    }  # fmt: skip
+    for name, (default, values) in columns.items():
+        column = np.full(n, default)
+        column[row] = values[rows]
+        out[name] = column
+    outlier, excluded = scaled.outlier[rows], scaled.excluded[rows]
+    out.set_flags(row[outlier], int(Flag.OUTLIER_IN_SCALING))
+    out.set_flags(row[excluded], int(Flag.EXCLUDED_FOR_SCALING))
+    out.set_flags(row[~outlier & ~excluded], int(Flag.SCALED))
+    return out
+
+
+def _unscaled(table: ReflectionTable) -> ReflectionTable:
+    """Reflections of a crystal that takes no part."""
+    out = table.copy()
+    n = len(table)
+    for name in ("intensity.scale.value", "intensity.scale.variance", "inverse_scale_factor_variance"):
+        out[name] = np.zeros(n)
+    out["inverse_scale_factor"] = np.ones(n)
+    out.unset_flags(np.arange(n), int(Flag.SCALED))
+    out.set_flags(np.arange(n), int(Flag.EXCLUDED_FOR_SCALING))
+    return out
+
+
+def _with_models(
+    experiments: ExperimentList, pool: Pool, scaled: Scaled, positions: list[int]
+) -> ExperimentList:
+    models: dict[int, dict[str, Any]] = {}
+    for index, position in enumerate(positions):
+        error_model = scaled.error_models[index]
+        shared = {
+            "error_model_type": "BasicErrorModel", "error_model_parameters": [error_model.a, error_model.b],
+            "Imid": float(scaled.i_mid[index]),
+        }  # fmt: skip
+        layout = pool.layout
+        models[position] = layout.models[index].to_dict(
+            experiments[position], layout.of_experiment(index, scaled.parameters), layout.of_experiment(index, scaled.esds),
+            shared,
+        )  # fmt: skip
+    changed: list[Experiment] = [e.evolve(scaling_model=models.get(i)) for i, e in enumerate(experiments)]
+    return experiments.with_experiments(changed)
+
+
+def _frames(prepared: list[Prepared | Failed], pool: Pool, positions: list[int]) -> np.ndarray:
+    """(n,) frame coordinate of each observation of the pool."""
+    out = np.zeros(len(pool))
+    for index, position in enumerate(positions):
+        own = prepared[position]
+        assert isinstance(own, Prepared)
+        rows = pool.experiment == index
+        name = "xyzobs.px.value" if "xyzobs.px.value" in own.table else "xyzcal.px"
+        out[rows] = own.table[name][pool.row[rows], 2]
+    return out
+
+
+def _crystal_table(rows: list[dict[str, Any]]) -> str:
+    header = ("crystal", "model", "observations", "outliers", "scale", "B", "I/σ", "Rmerge", "status")
+    names = ("sweep", "model", "n_observations", "n_outliers", "scale", "B", "I_over_sigma", "Rmerge", "status")
+    return text_table(header, [[r.get(n) for n in names] for r in rows], title="Crystals")
+
+
+def _cell_text(cell: Any) -> str:
+    return ", ".join(f"{v:.4g}" for v in cell.parameters)
