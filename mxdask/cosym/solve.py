@@ -153,7 +153,8 @@ def _place_all(
     ops, score, common = polish(solved, ops, frame)
     found: list[np.ndarray | None] = [None] * n
     chosen_score, lead, total = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, dtype=np.int64)
-    lead[rows], chosen_score[rows], total[rows] = margin(score), score[:, 0], common[:, 0]
+    lead[rows], total[rows] = margin(score), common[:, 0]
+    chosen_score[rows] = np.where(common[:, 0] > 0, score[:, 0], np.nan)
     for row, op in zip(rows, ops, strict=True):
         found[row] = op
     rest = np.setdiff1d(np.arange(n), rows)
@@ -164,9 +165,9 @@ def _place_all(
         best = np.argmax(np.round(score, 9), axis=1)
         for position, row in enumerate(rest):
             total[row] = common[position].max()
-            if total[row] > 0:
+            if total[row] > 0 or len(frame.ops) == 1:  # a lattice without ambiguity leaves nothing to decide
                 found[row] = frame.ops[best[position]]
-                chosen_score[row] = score[position, best[position]]
+                chosen_score[row] = score[position, best[position]] if total[row] > 0 else np.nan
         lead[rest] = margin(score)
     reasons = ["" if op is not None else "too few reflections in common with the other crystals" for op in found]
     classes = np.array([-1 if op is None else _class_of(op, frame) for op in found])

@@ -21,7 +21,7 @@ HEADER_BYTES = 12
 
 @functools.cache
 def _decompress() -> ctypes._CFuncPtr | None:
-    """``bshuf_decompress_lz4(in, out, n_elements, item_size, block_elements) -> bytes read``, or None without library."""
+    """``bshuf_decompress_lz4(in, out, n_elements, item_size, block_elements) -> bytes read``; None if not found."""
     for library in sorted(Path(hdf5plugin.PLUGIN_PATH).glob("libh5bshuf.*")):
         try:
             function = ctypes.CDLL(str(library)).bshuf_decompress_lz4

@@ -25,8 +25,6 @@ def blocks_fit(chunk, n_elements, item_size, block_elements):
     for _ in range(n_blocks):
         if p + 4 > chunk.size:
             return False
-        length = (
-            (int(chunk[p]) << 24) | (int(chunk[p + 1]) << 16) | (int(chunk[p + 2]) << 8) | int(chunk[p + 3])
-        )
+        length = (int(chunk[p]) << 24) | (int(chunk[p + 1]) << 16) | (int(chunk[p + 2]) << 8) | int(chunk[p + 3])
         p += 4 + length
     return p + left_over * item_size == chunk.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,21 +19,23 @@ class CbfSource:
     """Images of a template (or a list of files); "frame" is the image number (or the place in the list)."""
 
     template: str
-    files: tuple[str, ...]
-    frame_shape: tuple[int, int]
+    paths: tuple[str, ...] = ()
 
-    def shape(self) -> tuple[int, int]:
-        return self.frame_shape
+    def shape(self) -> None:
+        """Each file says its own."""
+
+    def files(self, frames: Iterable[int]) -> list[str]:
+        return [self.file_of(frame) for frame in frames]
 
     def dtype(self) -> np.dtype:
         return np.dtype(np.int32)
 
     def file_of(self, frame: int) -> str:
-        return self.files[frame] if self.files else image_path(self.template, frame)
+        return self.paths[frame] if self.paths else image_path(self.template, frame)
 
     def check(self, first: int, last: int) -> None:
         """Raise a FileError that names the first absent file of frames first..last."""
-        check_files([self.file_of(frame) for frame in range(first, last + 1)])
+        check_files(self.files(range(first, last + 1)))
 
     def open(self) -> CbfFrames:
         return CbfFrames(self)
@@ -51,7 +54,7 @@ def check_files(files: list[str]) -> None:
             try:
                 present[folder] = set(os.listdir(folder or "."))
             except OSError as error:
-                raise FileError(f"{folder}: cannot be listed ({error.strerror}); the images of a sweep lie there") from error
+                raise FileError(f"{folder}: cannot be listed ({error.strerror}), images are expected there") from error
         if base not in present[folder]:
             absent.append(name)
     if absent:
@@ -64,7 +67,7 @@ class CbfFrames:
 
     def __init__(self, source: CbfSource) -> None:
         self._source = source
-        self._frame = np.empty(source.frame_shape, dtype=np.int32)
+        self._frame = np.empty((0, 0), dtype=np.int32)
 
     def read(self, frame: int) -> np.ndarray:
         """(slow, fast) int32 raw pixels.
@@ -74,25 +77,26 @@ class CbfFrames:
         FileError : the file is missing, cut off, damaged or of another shape.
         """
         path = self._source.file_of(frame)
-        decode(read_bytes(path), path, self._frame)
+        self._frame = decode(read_bytes(path), path, self._frame)
         return self._frame
 
     def close(self) -> None:
         """Nothing stays open between reads."""
 
 
-def decode(content: bytes, path: str, out: np.ndarray) -> None:
-    """Unpack the pixels of a CBF file's content into ``out``, (slow, fast) int32."""
+def decode(content: bytes, path: str, buffer: np.ndarray) -> np.ndarray:
+    """(slow, fast) int32 pixels of a CBF file's content; ``buffer`` is reused when it has the right shape."""
     binary = find_binary(content, path)
-    if binary.shape != out.shape:
-        raise FileError(f"{path}: image is {binary.shape} (slow, fast) pixels, the detector model {out.shape}")
+    out = buffer if buffer.shape == binary.shape else np.empty(binary.shape, dtype=np.int32)
     if binary.start + binary.nbytes > len(content):
-        raise FileError(f"{path}: image is cut off: {len(content) - binary.start} of {binary.nbytes} bytes; copy it again")
+        found = len(content) - binary.start
+        raise FileError(f"{path}: image is cut off: {found} of {binary.nbytes} bytes; copy it again")
     packed = np.frombuffer(content, dtype=np.uint8, count=binary.nbytes, offset=binary.start)
     if binary.packing == "x-CBF_NONE":
         _copy_plain(packed, binary, path, out)
     elif decode_byte_offset(packed, out.reshape(-1)) != out.size:
         raise FileError(f"{path}: packed pixels end too early; the file is damaged, copy it again")
+    return out
 
 
 def _copy_plain(packed: np.ndarray, binary: CbfBinary, path: str, out: np.ndarray) -> None:

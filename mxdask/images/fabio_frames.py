@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,21 +19,23 @@ class FabioSource:
     """One file per image; "frame" is the image number (or the place in the list of files)."""
 
     template: str
-    files: tuple[str, ...]
-    frame_shape: tuple[int, int]
+    paths: tuple[str, ...] = ()
 
-    def shape(self) -> tuple[int, int]:
-        return self.frame_shape
+    def shape(self) -> None:
+        """Each file says its own."""
+
+    def files(self, frames: Iterable[int]) -> list[str]:
+        return [self.file_of(frame) for frame in frames]
 
     def dtype(self) -> np.dtype:
-        with open_image(self.file_of(0 if self.files else 1)) as image:
+        with open_image(self.file_of(0 if self.paths else 1)) as image:
             return image.data.dtype
 
     def file_of(self, frame: int) -> str:
-        return self.files[frame] if self.files else image_path(self.template, frame)
+        return self.paths[frame] if self.paths else image_path(self.template, frame)
 
     def check(self, first: int, last: int) -> None:
-        check_files([self.file_of(frame) for frame in range(first, last + 1)])
+        check_files(self.files(range(first, last + 1)))
 
     def open(self) -> FabioFrames:
         return FabioFrames(self)
@@ -53,14 +55,11 @@ class FabioFrames:
 
         Raises
         ------
-        FileError : the file is missing, damaged, of another shape, or fabio is not installed.
+        FileError : the file is missing or damaged, or fabio is not installed.
         """
         path = self._source.file_of(frame)
         with open_image(path) as image:
-            data = image.data
-        if data.shape != self._source.frame_shape:
-            raise FileError(f"{path}: image is {data.shape} (slow, fast) pixels, the detector model {self._source.frame_shape}")
-        return data
+            return image.data
 
     def close(self) -> None:
         """Nothing stays open between reads."""
@@ -72,7 +71,7 @@ def open_image(path: str) -> Iterator[Any]:
     try:
         import fabio
     except ImportError as error:
-        raise FileError(f"{path}: this image format is read by fabio, which is not installed (pip install fabio)") from error
+        raise FileError(f"{path}: this format is read by fabio, which is not installed (pip install fabio)") from error
     try:
         image = fabio.open(path)
     except Exception as error:  # fabio raises many kinds for a file it does not know

@@ -21,7 +21,8 @@ from mxdask.io.hdf5 import open_hdf5
 
 log = logging.getLogger(__name__)
 
-RAW, BSLZ4, HDF5, ABSENT = 0, 1, 2, 3  # how a frame is stored: as it is, one bitshuffle-LZ4 chunk, through HDF5, not at all
+# How a frame is stored: as it is, as one bitshuffle-LZ4 chunk, readable through HDF5 only, not at all.
+RAW, BSLZ4, HDF5, ABSENT = 0, 1, 2, 3
 _BITSHUFFLE_FILTER = 32008
 _BITSHUFFLE_LZ4 = 2
 
@@ -53,7 +54,7 @@ class FrameIndex:
         return len(self.segment)
 
 
-# HDF5's own lock does not protect variable-length strings read from several threads (h5py #2920): one builder at a time.
+# HDF5's own lock does not protect variable-length strings read in several threads (h5py #2920): one builder at a time.
 _lock = threading.Lock()
 _cache: dict[str, tuple[dict[str, tuple[int, int]], FrameIndex]] = {}
 
@@ -106,7 +107,7 @@ def _locate(segment: Segment) -> tuple[tuple[int, int], np.dtype, tuple[np.ndarr
         data = file[segment.dataset]
         shape, dtype = tuple(data.shape[1:]), data.dtype.newbyteorder("=")
         if dtype.kind not in "ui" or len(shape) != 2:
-            raise FileError(f"{segment.path}: {segment.dataset} holds {data.shape} {data.dtype}, not frames of integers")
+            raise FileError(f"{segment.path}: {segment.dataset} is {data.shape} {data.dtype}, not frames of integers")
         offset = np.full(segment.count, -1, dtype=np.int64)
         nbytes = np.full(segment.count, -1, dtype=np.int64)
         storage = np.full(segment.count, HDF5, dtype=np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import h5py
@@ -13,6 +14,7 @@ from mxdask.errors import FileError
 from mxdask.images import bslz4
 from mxdask.images.frame_index import ABSENT, BSLZ4, HDF5, RAW, FrameIndex, frame_index
 from mxdask.io.hdf5 import open_hdf5
+from mxdask.io.nxmx import detector_of, module_origin, modules_of
 
 log = logging.getLogger(__name__)
 _warned: set[str] = set()
@@ -30,11 +32,15 @@ class Hdf5Source:
     def dtype(self) -> np.dtype:
         return frame_index(self.path).dtype
 
+    def files(self, frames: Iterable[int]) -> list[str]:
+        index = frame_index(self.path)
+        return [self.path, *(index.segments[k].path for k in np.unique(index.segment[list(frames)]))]
+
     def check(self, first: int, last: int) -> None:
         """Raise a FileError unless frames first..last (0-based, inclusive) exist."""
         n_frames = len(frame_index(self.path))
         if first < 0 or last >= n_frames:
-            raise FileError(f"{self.path}: frame {last} is wanted but the file holds {n_frames} frames; import it again")
+            raise FileError(f"{self.path}: frame {last} is wanted, the file holds {n_frames} frames; import it again")
 
     def open(self) -> Hdf5Frames:
         return Hdf5Frames(self.path, frame_index(self.path))
@@ -42,11 +48,18 @@ class Hdf5Source:
     def good_pixels(self) -> np.ndarray | None:
         """(slow, fast) bool, True = good, from the file's pixel mask; None without one."""
         with open_hdf5(self.path) as file:
+            detector = detector_of(file)
             for name in ("pixel_mask", "detectorSpecific/pixel_mask"):
-                values = _read_dataset(file, f"/entry/instrument/detector/{name}")
+                values = None if detector is None else _read_dataset(detector, name)
                 if values is not None:
                     return self._shaped(values)
         return None
+
+    def module_offsets(self) -> list[tuple[int, int]]:
+        """(slow, fast) of the first pixel of each detector module in the frame, in the order of panels."""
+        with open_hdf5(self.path) as file:
+            detector = detector_of(file)
+            return [] if detector is None else [module_origin(module) for module in modules_of(detector)]
 
     def _shaped(self, values: np.ndarray) -> np.ndarray | None:
         shape = self.shape()
@@ -59,18 +72,20 @@ class Hdf5Source:
         raise FileError(f"{self.path}: pixel_mask has shape {values.shape}, the frames have {shape}")
 
 
-def _read_dataset(file: h5py.File, name: str) -> np.ndarray | None:
+def _read_dataset(group: h5py.Group, name: str) -> np.ndarray | None:
+    """A data set's values; None when there is none of that name."""
     try:
-        return file[name][()]
+        values: np.ndarray = group[name][()]
+        return values
     except KeyError:
-        link = file.get(name, getlink=True) if name in file else None
+        link = group.get(name, getlink=True) if "/" not in name else None
         if isinstance(link, h5py.ExternalLink):
-            raise FileError(f"{file.filename}: {name} points to {link.filename}, which is missing") from None
+            raise FileError(f"{group.file.filename}: {name} points to {link.filename}, which is missing") from None
         return None
 
 
 class Hdf5Frames:
-    """Reads frames by number with ``pread``; belongs to one thread. The returned array is overwritten by the next read."""
+    """Reads frames by number with ``pread``; belongs to one thread. The next read overwrites the returned array."""
 
     def __init__(self, path: str, index: FrameIndex) -> None:
         self._path, self._index = path, index

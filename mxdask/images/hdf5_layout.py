@@ -11,6 +11,8 @@ import numpy as np
 
 from mxdask.errors import FileError
 from mxdask.io.hdf5 import open_hdf5
+from mxdask.io.nexus_axes import text
+from mxdask.io.nxmx import entry_of
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,8 @@ def _image_datasets(file: h5py.File, path: str) -> list[str]:
     """Names of the image data sets: NXdata's signal, else data_000001, data_000002 … (Eiger file writer)."""
     group = _data_group(file, path)
     numbered = sorted((n for n in group if re.fullmatch(r"data_\d+", n)), key=lambda n: int(n[5:]))
-    signal = group.attrs.get("signal", "data")
-    signal = signal.decode() if isinstance(signal, bytes) else str(signal)
-    if signal in group and group.get(signal, getlink=True) is not None:
+    signal = text(group.attrs.get("signal", "data"))
+    if signal in group:
         return [f"{group.name}/{signal}"]
     if numbered:
         return [f"{group.name}/{name}" for name in numbered]
@@ -56,16 +57,14 @@ def _image_datasets(file: h5py.File, path: str) -> list[str]:
 
 
 def _data_group(file: h5py.File, path: str) -> h5py.Group:
-    for entry in file.values():
-        if isinstance(entry, h5py.Group):
-            for child in entry.values() if "data" not in entry else [entry["data"]]:
-                if isinstance(child, h5py.Group) and (child.name.endswith("/data") or _is_nxdata(child)):
-                    return child
+    entry = entry_of(file)
+    if entry is None:
+        raise FileError(f"{path}: no NXentry group; not a NeXus or Eiger master file")
+    for name in ("data", *entry):
+        child = entry.get(name)
+        if isinstance(child, h5py.Group) and (name == "data" or text(child.attrs.get("NX_class", "")) == "NXdata"):
+            return child
     raise FileError(f"{path}: no NXdata group with images found")
-
-
-def _is_nxdata(group: h5py.Group) -> bool:
-    return group.attrs.get("NX_class") in (b"NXdata", "NXdata")
 
 
 def _resolve(file: h5py.File, name: str, master: str) -> list[Segment]:
@@ -92,7 +91,7 @@ def _resolve(file: h5py.File, name: str, master: str) -> list[Segment]:
 
 
 def _virtual_runs(data: h5py.Dataset) -> list[tuple[str, str, int, int]] | None:
-    """(file, data set, first source frame, count) in order; None when the mapping is not one of whole frames in a row."""
+    """(file, data set, first source frame, count) in order; None unless whole frames are mapped in a row."""
     runs = []
     for source in data.virtual_sources():
         target = (0, data.shape[0]) if _is_all(source.vspace) else _whole_frames(source.vspace, data.shape[1:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -34,9 +34,14 @@ class Frames(Protocol):
 
 
 class Source(Protocol):
-    """What a format has to offer: small, picklable, no open files. Frames are numbered as the format likes."""
+    """What a format has to offer: small, picklable, no open files. Frames are numbered as the format likes.
 
-    def shape(self) -> tuple[int, int]: ...
+    ``shape`` is None where only the file of each frame knows; ``files`` are those with the pixels of some frames.
+    """
+
+    def shape(self) -> tuple[int, int] | None: ...
+
+    def files(self, frames: Iterable[int]) -> list[str]: ...
 
     def dtype(self) -> np.dtype: ...
 
@@ -56,7 +61,7 @@ class PanelWindow:
 
     def of(self, frame: np.ndarray) -> np.ndarray:
         (y, x), (height, width) = self.offset, self.shape
-        return frame if frame.shape == self.shape else frame[y : y + height, x : x + width]
+        return frame[y : y + height, x : x + width]
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,7 @@ class StackReader:
     def __init__(self, stack: ImageStack) -> None:
         self._stack = stack
         self._frames: Frames | None = None
+        self._checked_shape: tuple[int, ...] | None = None
 
     def __enter__(self) -> StackReader:
         self._frames = self._stack.source.open()
@@ -154,10 +160,18 @@ class StackReader:
         ------
         FileError : the frame is missing, cut off or damaged; the message names file and frame.
         """
+        frame = self.read_whole(z)
+        return tuple(window.of(frame) for window in self._stack.windows)
+
+    def read_whole(self, z: int) -> np.ndarray:
+        """The frame as stored, (slow, fast), before it is cut into panels; errors as for :meth:`read`."""
         if self._frames is None:
             raise RuntimeError("use the reader in a with block")
         frame = self._frames.read(self._stack.frame_number(z))
-        return tuple(window.of(frame) for window in self._stack.windows)
+        if frame.shape != self._checked_shape:
+            _check_windows(self._stack.windows, frame.shape, f"{self._stack.name} frame z={z}")
+            self._checked_shape = frame.shape
+        return frame
 
 
 def open_stack(experiment: Experiment) -> ImageStack:
@@ -171,19 +185,21 @@ def open_stack(experiment: Experiment) -> ImageStack:
     if imageset is None or detector is None:
         raise FileError(f"{experiment.name}: experiment without images or detector; give the .expt written by import")
     first, end = experiment.scan.array_range if experiment.scan else (0, len(imageset.paths))
-    source, frames = _source(imageset, detector, first, end)
+    source, frames = _source(imageset, first, end)
     try:
         source.check(min(frames), max(frames))
+        windows = _windows(detector, source)
         shape = source.shape()
-        windows = _windows(detector, shape, imageset)
+        if shape is not None:
+            _check_windows(windows, shape, imageset.template or imageset.paths[0])
     except FileError as error:
         raise FileError(f"sweep {experiment.name}: {error}") from error
     return ImageStack(
-        experiment.name, source, frames, (first, end), windows, tuple(p.untrusted for p in detector.panels), imageset.mask
+        experiment.name, source, frames, (first, end), windows, tuple(p.untrusted for p in detector), imageset.mask
     )
 
 
-def _source(imageset: ImageSet, detector: Detector, first: int, end: int) -> tuple[Source, range | tuple[int, ...]]:
+def _source(imageset: ImageSet, first: int, end: int) -> tuple[Source, range | tuple[int, ...]]:
     """The source of an image set and the numbers its frames have there."""
     name = imageset.template or (imageset.paths[0] if imageset.paths else "")
     suffix = os.path.splitext(name)[1].lower()
@@ -193,7 +209,7 @@ def _source(imageset: ImageSet, detector: Detector, first: int, end: int) -> tup
     kind = CbfSource if is_cbf_name(name) else FabioSource
     separate = tuple(imageset.paths)
     frames = range(first, end) if separate else range(first + 1, end + 1)
-    return kind(imageset.template, separate, _bounding_shape(detector)), frames
+    return kind(imageset.template, separate), frames
 
 
 def _container_frames(imageset: ImageSet, first: int, end: int) -> range | tuple[int, ...]:
@@ -211,7 +227,7 @@ def _container_frames(imageset: ImageSet, first: int, end: int) -> range | tuple
     absent = [z for z in range(first, end) if z not in known]
     if absent:
         raise FileError(
-            f"{imageset.template}: image {absent[0] + 1} of the scan is not among the {len(indices)} frames listed in the "
+            f"{imageset.template}: image {absent[0] + 1} of the scan is not among the {len(indices)} frames of the "
             "experiment file (single_file_indices); import the images again"
         )
     return range(first, end)
@@ -222,25 +238,26 @@ def _as_range(indices: Sequence[int]) -> range | tuple[int, ...]:
     return whole if tuple(indices) == tuple(whole) else tuple(indices)
 
 
-def _bounding_shape(detector: Detector) -> tuple[int, int]:
-    """(slow, fast) of the stored image that holds all panels at their raw offsets."""
-    fast = max(p.raw_image_offset[0] + p.image_size[0] for p in detector.panels)
-    slow = max(p.raw_image_offset[1] + p.image_size[1] for p in detector.panels)
-    return slow, fast
+def _windows(detector: Detector, source: Source) -> tuple[PanelWindow, ...]:
+    shapes = [p.image_size[::-1] for p in detector.panels]
+    offsets = [p.raw_image_offset[::-1] for p in detector.panels]
+    if len(shapes) == 1:
+        offsets = [(0, 0)]
+    elif len(set(offsets)) == 1 and isinstance(source, Hdf5Source):
+        # DIALS does not keep the places of NXmx modules in .expt files; the master file has them.
+        offsets = source.module_offsets()
+    if len(offsets) != len(shapes) or len(set(offsets)) != len(shapes):
+        raise FileError(f"the detector model has {len(shapes)} panels, but their places in the frame are not known")
+    return tuple(PanelWindow(offset, shape) for offset, shape in zip(offsets, shapes, strict=True))
 
 
-def _windows(detector: Detector, shape: tuple[int, int], imageset: ImageSet) -> tuple[PanelWindow, ...]:
-    windows = tuple(
-        PanelWindow((p.raw_image_offset[1], p.raw_image_offset[0]) if len(detector) > 1 else (0, 0), p.image_size[::-1])
-        for p in detector.panels
-    )
-    where = imageset.template or imageset.paths[0]
+def _check_windows(windows: tuple[PanelWindow, ...], shape: tuple[int, ...], where: str) -> None:
+    """Raise a FileError unless the panels fit into frames of this shape (a single panel must fill them)."""
     if len(windows) == 1 and windows[0].shape != tuple(shape):
-        raise FileError(f"{where}: frames are {tuple(shape)} (slow, fast) pixels, the detector model {windows[0].shape}")
+        raise FileError(f"{where}: frames are {shape} (slow, fast) pixels, the detector model {windows[0].shape}")
     for window in windows:
         if any(o + n > limit for o, n, limit in zip(window.offset, window.shape, shape, strict=True)):
-            raise FileError(f"{where}: panel at {window.offset} of {window.shape} lies outside the frames {tuple(shape)}")
-    return windows
+            raise FileError(f"{where}: panel at {window.offset} of {window.shape} lies outside the frames {shape}")
 
 
 def _modified(path: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,9 @@ class ZarrSource:
 
     def dtype(self) -> np.dtype:
         return open_frames(self.path).dtype
+
+    def files(self, frames: Iterable[int]) -> list[str]:
+        return [os.path.join(self.path, "zarr.json")]
 
     def check(self, first: int, last: int) -> None:
         n_frames = open_frames(self.path).shape[0]
@@ -55,7 +59,7 @@ class ZarrFrames:
         try:
             return np.asarray(self._array[frame])
         except Exception as error:  # zarr and its codecs raise many kinds for damaged chunks
-            raise FileError(f"{self._path}: frame {frame} cannot be read ({error}); convert the images again") from error
+            raise FileError(f"{self._path}: frame {frame} cannot be read ({error}); convert them again") from error
 
     def close(self) -> None:
         """Nothing stays open between reads."""
@@ -65,7 +69,7 @@ def open_frames(path: str) -> zarr.Array:
     """The array of frames of a finished store."""
     group = _open_group(path, _stamp(path))
     if not group.attrs.get("complete", False):
-        raise FileError(f"{path}: the conversion to Zarr was not finished; run it again (it continues where it stopped)")
+        raise FileError(f"{path}: the conversion to Zarr was not finished; run it again (it goes on where it stopped)")
     return group[FRAMES]
 
 

@@ -61,7 +61,7 @@ def read_image_header(path: str, check_images: bool = True) -> ImageHeader:
         header = read_header(path)
         return read_full_cbf(path, header) if is_full_cbf(header) else read_mini_cbf(path, header)
     raise FileError(
-        f"{path}: images of this format cannot be imported (NXmx, Eiger, CBF and Zarr can), because their headers do not "
+        f"{path}: images of this format cannot be imported (NXmx, Eiger, CBF and Zarr can): their headers do not "
         "describe the geometry in a common way; make an .expt file with dials.import and give it to mxdask find_spots"
     )
 
@@ -70,7 +70,7 @@ def _read_master(path: str, check_images: bool) -> ImageHeader:
     with open_hdf5(path) as file:
         nxmx, eiger = is_nxmx(file), is_eiger(file)
         if not (nxmx or eiger):
-            raise FileError(f"{path}: HDF5 file without NXmx entry: a data file, not a master? Give the .nxs or _master.h5")
+            raise FileError(f"{path}: HDF5 file without NXmx entry, perhaps a data file? Give the .nxs or _master.h5")
         try:
             index = frame_index(path)
             n_frames, shape, bits = len(index), index.shape, 8 * index.dtype.itemsize

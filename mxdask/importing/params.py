@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from mxdask.params import StepParams
 
 Vector = tuple[float, float, float]
 
 
-def _unit(unit: str) -> dict[str, str]:
+def _unit(unit: str) -> dict[str, JsonValue]:
     return {"unit": unit}
 
 
 class Input(StepParams):
     template: tuple[str, ...] | None = Field(
-        None, description="File-name templates (# for the digits of the image number) or master files, in addition to files"
+        None, description="File-name templates (# for each digit of the image number), in addition to files"
     )
     directory: tuple[str, ...] | None = Field(None, description="Folders of which all images are imported")
     reference_geometry: str | None = Field(
@@ -39,9 +39,13 @@ class BeamGeometry(StepParams):
 
 
 class DetectorGeometry(StepParams):
-    distance: float | None = Field(None, gt=0, description="Distance sample to panel along its normal", json_schema_extra=_unit("mm"))
+    distance: float | None = Field(
+        None, gt=0, description="Distance sample to panel along its normal", json_schema_extra=_unit("mm")
+    )
     fast_slow_beam_centre: tuple[float, ...] | None = Field(
-        None, description="Where the beam hits: fast, slow and, for several panels, the panel", json_schema_extra=_unit("px")
+        None,
+        description="Where the beam hits: fast, slow and, for several panels, the panel",
+        json_schema_extra=_unit("px"),
     )
     slow_fast_beam_centre: tuple[float, ...] | None = Field(
         None, description="Where the beam hits: slow, fast[, panel]", json_schema_extra=_unit("px")
@@ -51,12 +55,18 @@ class DetectorGeometry(StepParams):
     )
     fast_axis: Vector | None = Field(None, description="Fast axis of a single-panel detector")
     slow_axis: Vector | None = Field(None, description="Slow axis of a single-panel detector")
-    origin: Vector | None = Field(None, description="Outer corner of pixel (0, 0) of a single-panel detector", json_schema_extra=_unit("mm"))
-    pixel_size: tuple[float, float] | None = Field(None, description="Pixel size, fast and slow", json_schema_extra=_unit("mm"))
+    origin: Vector | None = Field(
+        None, description="Outer corner of pixel (0, 0) of a single-panel detector", json_schema_extra=_unit("mm")
+    )
+    pixel_size: tuple[float, float] | None = Field(
+        None, description="Pixel size, fast and slow", json_schema_extra=_unit("mm")
+    )
     thickness: float | None = Field(None, ge=0, description="Thickness of the sensor", json_schema_extra=_unit("mm"))
     material: str | None = Field(None, description="Sensor: Si, CdTe, GaAs or Ge; its attenuation is worked out anew")
     trusted_range: tuple[float, float] | None = Field(
-        None, description="Lowest and highest raw value that is a measurement, both included", json_schema_extra=_unit("counts")
+        None,
+        description="Lowest and highest raw value that is a measurement, both included",
+        json_schema_extra=_unit("counts"),
     )
     gain: float | None = Field(None, gt=0, description="Counts per photon")
     pedestal: float | None = Field(None, description="Raw value of no photon", json_schema_extra=_unit("counts"))
@@ -74,7 +84,9 @@ class DetectorGeometry(StepParams):
 
 class GoniometerGeometry(StepParams):
     axis: Vector | None = Field(None, description="Rotation axis of a single-axis goniometer")
-    axes: tuple[float, ...] | None = Field(None, description="Axes from crystal to base, three numbers each, all angles zero")
+    axes: tuple[float, ...] | None = Field(
+        None, description="Axes from crystal to base, three numbers each, all angles zero"
+    )
     angles: tuple[float, ...] | None = Field(None, description="Angles of the axes", json_schema_extra=_unit("deg"))
     names: tuple[str, ...] | None = Field(None, description="Names of the axes")
     scan_axis: int | None = Field(None, ge=0, description="Which axis turns, from 0 at the crystal")
@@ -83,7 +95,9 @@ class GoniometerGeometry(StepParams):
 
 class ScanGeometry(StepParams):
     oscillation: tuple[float, float] | None = Field(
-        None, description="Start of the first image of each sweep, and width of an image", json_schema_extra=_unit("deg")
+        None,
+        description="Start of the first image of each sweep, and width of an image",
+        json_schema_extra=_unit("deg"),
     )
 
 
@@ -117,4 +131,6 @@ class Params(StepParams):
     )
     geometry: Geometry = Geometry()
     lookup: Lookup = Lookup()
-    identifier_type: Literal["uuid"] | None = Field("uuid", description="uuid: every experiment gets a fresh identifier; None: none")
+    identifier_type: Literal["uuid"] | None = Field(
+        "uuid", description="uuid: every experiment gets a fresh identifier; None: none"
+    )

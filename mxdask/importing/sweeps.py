@@ -95,11 +95,10 @@ def _continues(run: Sequence[Sweep], following: Sweep) -> bool:
     if first.scan.is_still or following.scan.is_still:
         return first.scan.is_still == following.scan.is_still
     start, width = first.scan.oscillation or (0.0, 0.0)
-    n_images = sum(s.scan.n_images for s in run)
+    n_images = last.scan.image_range[1] - first.scan.image_range[0] + 1
     gap = (following.scan.oscillation_range[0] - start - width * n_images + 180.0) % 360.0 - 180.0
-    return abs(following.scan.width - width) < SCAN_TOLERANCE * abs(width) and abs(gap) < SCAN_TOLERANCE * abs(
-        width
-    ) * max(1, n_images)
+    tolerance = SCAN_TOLERANCE * abs(width)
+    return abs(following.scan.width - width) < tolerance and abs(gap) < tolerance * n_images
 
 
 def _joined(run: Sequence[Sweep]) -> Sweep:

@@ -59,7 +59,7 @@ def refine_cycles(
     params: Indexing,
     *,
     d_min_start: float,
-    cell_is_fixed: bool = False,
+    geometry_is_agreed: bool = False,
 ) -> Solution:
     """Assign, refine, extend the resolution, and again.
 
@@ -68,7 +68,7 @@ def refine_cycles(
     spots : with the geometry to start from.
     crystals : one per lattice.
     d_min_start : Å, resolution of the first cycle.
-    cell_is_fixed : refine orientations and geometry only.
+    geometry_is_agreed : the detector's orientation and distance come from many sweeps and stay.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def refine_cycles(
         counts = [int(np.count_nonzero(found.lattice == k)) for k in range(len(models))]
         if min(counts) < _LEAST_INDEXED:
             raise MxdaskError(f"only {min(counts)} spots are indexed by a lattice down to {d_min:.2f} Å")
-        fit = fit_models(current, models, found, params, cell_is_fixed=cell_is_fixed)
+        fit = fit_models(current, models, found, params, geometry_is_agreed=geometry_is_agreed)
         _check_volumes(models, fit.crystals, params)
         models, current, previous = fit.crystals, current.with_geometry(fit.sweeps), found
     assert fit is not None and previous is not None

@@ -85,6 +85,9 @@ class RefinementProtocol(StepParams):
     d_min_start: float | None = _field(None, "Resolution of the first cycle; Auto from the search.", "Å")
     d_min_final: float | None = _field(None, "Resolution of the last cycle; Auto all spots.", "Å")
     disable_unit_cell_volume_sanity_check: bool = _field(False, "Accept a cell whose volume changed by over half.")
+    geometry_consensus: bool | None = _field(
+        None, "Refine again with the detector's distance and orientation that the sweeps agree on; Auto: narrow sweeps."
+    )
     metric_symmetry: bool | None = _field(
         None, "Constrain the cell to the lattice's symmetry while it is poorly determined; Auto if the data agree."
     )

@@ -19,6 +19,10 @@ REFLECTIONS_PER_DEGREE = 100.0
 _QUICK_PER_DEGREE = 20.0
 _QUICK_SAMPLE = 300
 _QUICK_STEPS = 4
+_LEAST_PER_PARAMETER = 1
+# The direction of the beam is held: what a wrong one does, a shift of the detector undoes, and turning beam, detector
+# and crystal together is not seen at all. Tilts are free enough to be wrong by a third of a degree.
+_PRIORS = Priors(distance=0.01, shift=2.0, tilt=5.0, beam=0.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +62,7 @@ def fit_models(
     found: Assignment,
     params: Indexing,
     *,
-    cell_is_fixed: bool = False,
+    geometry_is_agreed: bool = False,
     quick: bool = False,
 ) -> Fit:
     """Refine crystals, beams and detectors against indexed spots.
@@ -68,6 +72,7 @@ def fit_models(
     spots : with the geometry to start from.
     crystals : one per lattice; a space group other than P 1 constrains the cell.
     found : lattice and indices of every spot.
+    geometry_is_agreed : the detector's orientation and distance come from many sweeps and stay.
     quick : a few steps on a sample, to compare candidates.
 
     Raises
@@ -76,9 +81,12 @@ def fit_models(
     """
     experiments = ExperimentList(sweep.evolve(crystal=crystal) for sweep in spots.sweeps for crystal in crystals)
     table = indexed_table(spots.table, found, len(crystals))
+    has_priors = params.refinement_protocol.geometry_prior
     options = FitOptions(
-        crystal_fix=("cell",) if cell_is_fixed else (),
-        priors=Priors() if params.refinement_protocol.geometry_prior else None,
+        detector_fix=("orientation", "distance") if geometry_is_agreed else (),
+        priors=_PRIORS if has_priors else None,
+        # With priors there is always enough to determine geometry; only crystals need reflections of their own.
+        min_reflections_per_parameter=_LEAST_PER_PARAMETER if has_priors else 5,
         tukey_multiplier=3.0 if quick else 1.5,
         reflections_per_degree=_QUICK_PER_DEGREE if quick else REFLECTIONS_PER_DEGREE,
         minimum_sample=_QUICK_SAMPLE if quick else 1000,

@@ -52,8 +52,15 @@ def _frame(panel: Panel) -> np.ndarray:
     return np.column_stack([normal, panel.fast_axis, np.cross(normal, panel.fast_axis)])
 
 
-def agreed_displacement(pairs: Sequence[tuple[Detector, Detector]]) -> Displacement | None:
-    """Median displacement of the (imported, refined) detectors of several sweeps; None for fewer than three.
+def with_beam_centre_of(detector: Detector, s0: np.ndarray, other: Detector, other_s0: np.ndarray) -> Detector:
+    """A detector moved in its plane so that the direct beam meets the first panel where it does on another detector."""
+    here, there = detector[0].ray_mm(s0[None])[0][0], other[0].ray_mm(other_s0[None])[0][0]
+    shift = (here - there) @ np.array([detector[0].fast_axis, detector[0].slow_axis])
+    return detector.with_panels(tuple(p.with_frame(p.fast_axis, p.slow_axis, p.origin + shift) for p in detector.panels))
+
+
+def agreed_displacement(pairs: Sequence[tuple[Detector, Detector]], weights: Sequence[float]) -> Displacement | None:
+    """Weighted median displacement of the (imported, refined) detectors of several sweeps; None for fewer than three.
 
     A crystal that slips or turns slowly while a narrow wedge is recorded looks like one on a turned or farther
     detector. It does so differently for every crystal, while the detector is the same: the median over the sweeps
@@ -62,6 +69,13 @@ def agreed_displacement(pairs: Sequence[tuple[Detector, Detector]]) -> Displacem
     if len(pairs) < MIN_SWEEPS:
         return None
     found = [Displacement.between(*pair) for pair in pairs]
-    return Displacement(
-        np.median([d.rotation for d in found], axis=0), float(np.median([d.distance for d in found]))
-    )
+    values = np.array([[*d.rotation, d.distance] for d in found])
+    middle = [_weighted_median(column, np.asarray(weights, dtype=float)) for column in values.T]
+    return Displacement(np.array(middle[:3]), middle[3])
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    """Where half of the weight lies on either side, interpolated between values (each in the middle of its weight)."""
+    order = np.argsort(values, kind="stable")
+    share = weights[order] / weights.sum()
+    return float(np.interp(0.5, np.cumsum(share) - 0.5 * share, values[order]))

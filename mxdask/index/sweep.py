@@ -187,7 +187,7 @@ def _more_lattices(
             lines.append(f"{int(left.sum())} of {len(left)} spots left: no further lattice is looked for")
             break
         rest = solution.spots.select(left)
-        known = [_primitive(c) for c in solution.crystals]
+        known = [primitive_rows(c) for c in solution.crystals]
         found = search(rest, attempt.method, attempt.max_cell, target, params, others=known, max_shift=0.0)
         better = _with_another(solution, rest, found, target, params)
         lines.append(f"lattice {len(known) + 1}: {found.note}{'' if better else '; none holds'}")
@@ -213,14 +213,14 @@ def _with_another(
     new = larger.crystals[-1]
     count = int(np.count_nonzero(larger.assignment.lattice == len(crystals) - 1))
     separate = not any(
-        is_same_orientation(_primitive(new), _primitive(c), many.minimum_angular_separation)
+        is_same_orientation(primitive_rows(new), primitive_rows(c), many.minimum_angular_separation)
         for c in larger.crystals[:-1]
     )
     gained = larger.n_indexed - solution.n_indexed >= 0.5 * many.min_spots
     return larger if separate and gained and count >= many.min_spots else None
 
 
-def _primitive(crystal: Crystal) -> np.ndarray:
+def primitive_rows(crystal: Crystal) -> np.ndarray:
     """Reduced primitive real-space vectors of a crystal."""
     P, _ = minimum_cell(crystal.cell, crystal.space_group.centring_type())
     return P @ crystal.real_space

@@ -16,7 +16,7 @@ INTENSITY, VARIANCE, CORRELATION, COVERAGE = 0, 1, 2, 3
 @jit
 def fit_profiles(
     pixel_start, uv, count_start, counts, z0, z1, phi, zeta, phi_0, width, sigma_m, background, n_background,
-    scale, area, coefficients, reach, step, mismatch, outlier, wanted, out
+    scale, coefficients, reach, step, mismatch, outlier, wanted, out
 ):  # fmt: skip
     """Intensity of n reflections by maximum likelihood, given their profile and background.
 
@@ -25,7 +25,8 @@ def fit_profiles(
     I = 0 is taken. Sums run over usable pixels only and p keeps its absolute scale, so pixels that are masked, or
     images that were not recorded, do not bias I.
 
-    var(I) = 1/Σ(p²/v) + (Σ(p/v)/Σ(p²/v))²·var(b), var(b) = b/n_background: noise of the pixels and of the background.
+    var(I) = 1/Σ(p²/v) + (Σ(p/v)/Σ(p²/v))²·var(b) with v = b + |I|·p, var(b) = b/n_background: noise of the pixels and
+    of the background. |I| makes the variance even in the noise, so that weights 1/var do not favour low values.
 
     A pixel whose counts (images added up) depart from the fit by more than ``outlier`` standard deviations, the
     mismatch between single reflections and their mean profile included, is left out and the fit repeated.
@@ -53,10 +54,16 @@ def fit_profiles(
         m = pixel_start[i + 1] - start
         depth = z1[i] - z0[i]
         rocking_fractions(phi_0, width, z0[i], z1[i], phi[i], zeta[i], sigma_m, rocking)
+        whole = 0.0
         for k in range(m):
-            value = surface_value(coefficients, reach, step, uv[start + k, 0] / scale[i, 0], uv[start + k, 1] / scale[i, 1], wu, wv)
-            shape[k] = max(0.0, value) * area[i]
+            u, v = uv[start + k, 0] / scale[i, 0], uv[start + k, 1] / scale[i, 1]
+            shape[k] = max(0.0, surface_value(coefficients, reach, step, u, v, wu, wv))
+            whole += shape[k]
             use[k] = 1
+        if not whole > 0.0:
+            continue
+        for k in range(m):  # the foreground holds the whole spot, as in summation
+            shape[k] /= whole
         # without a single count the background is not known to be nothing
         floor = background[i] + 0.5 / max(1.0, n_background[i])
         pixels = counts[count_start[i] : count_start[i + 1]]
@@ -141,7 +148,7 @@ def _leave_out(pixels, m, depth, shape, rocking, use, background, floor, intensi
 @jit
 def _statistics(pixels, m, depth, shape, rocking, use, background, floor, intensity, n_background, out):
     """Variance, correlation and coverage of one fit."""
-    signal = max(intensity, 0.0)
+    signal = abs(intensity)
     pp = 0.0
     pb = 0.0
     covered = 0.0

@@ -102,7 +102,9 @@ def binary_of_header(header: str, start: int, path: str | Path) -> CbfBinary:
     element = re.search(r'X-Binary-Element-Type:\s*"([^"]+)"', mime, re.IGNORECASE)
     element_type = _ELEMENT_TYPES.get(element.group(1).lower()) if element else "<i4"
     if known is None or element_type is None:
-        raise FileError(f"{path}: CBF packing {name} of {element and element.group(1)!r} is not supported; use byte offset")
+        raise FileError(
+            f"{path}: CBF packing {name} of {element and element.group(1)!r} is not supported; use byte offset"
+        )
     if "BIG_ENDIAN" in mime:
         raise FileError(f"{path}: big-endian CBF is not supported")
     return CbfBinary(start, number("X-Binary-Size"), (slow, fast), known, element_type)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mxdask.errors import FileError
 from mxdask.io.hdf5 import open_hdf5
-from mxdask.io.image_header import ImageHeader, parse_time, sensor
+from mxdask.io.image_header import ImageHeader, flat_panel_origin, parse_time, sensor
 from mxdask.io.nexus_axes import TO_LAB, lengths, text
 from mxdask.io.nxmx import trusted_range
 from mxdask.models import Beam, Detector, Goniometer, Panel, Scan
@@ -73,8 +73,7 @@ def _panel(detector: h5py.Group, wavelength: float, frame_shape: tuple[int, int]
         origin = TO_LAB @ (1000.0 * np.asarray(detector["geometry/translation/distances"][()], dtype=np.float64))
     else:
         distance = float(lengths(detector["detector_distance"])[0])
-        origin = np.array([0.0, 0.0, -distance])
-        origin = origin - centre[0] * pixel_size[0] * fast - centre[1] * pixel_size[1] * slow
+        origin = flat_panel_origin(distance, (centre[0], centre[1]), (pixel_size[0], pixel_size[1]), fast, slow)
     if origin[2] > 0 and abs(fast[2]) < 1e-9 and abs(slow[2]) < 1e-9:
         origin = origin * (1.0, 1.0, -1.0)
     low, high = trusted_range(detector, bits)

@@ -174,8 +174,7 @@ def detector_from_dict(d: dict[str, Any], *, exclusive: bool = False) -> Detecto
     panels = []
     for entry, (fast, slow, origin) in zip(d["panels"], frames, strict=True):
         low, high = entry.get("trusted_range", (0.0, 2.0**31 - 1))
-        if exclusive:
-            low, high = low + 1, high - 1
+        low, high = _inclusive(low, high, exclusive)
         strategy = entry.get("px_mm_strategy") or {"type": SIMPLE}
         values = {k: entry[k] for k in _PANEL_KEYS if k in entry}
         if "mu" in strategy and not values.get("mu"):  # old files carry them inside the strategy
@@ -191,6 +190,25 @@ def detector_from_dict(d: dict[str, Any], *, exclusive: bool = False) -> Detecto
             )
         )  # fmt: skip
     return Detector(tuple(panels), hierarchy)
+
+
+def _between_counts(trusted_range: tuple[float, float]) -> list[float]:
+    """The range as written to a file: half a count wider at both ends.
+
+    DIALS before 3.13 leaves both ends out, later versions include them. Pixels are integers, so a range that ends
+    between two of them means the same to every version. With a lower end of 0, DIALS 3.12 masks all empty pixels.
+    """
+    low, high = trusted_range
+    return [low - 0.5 if float(low).is_integer() else low, high + 0.5 if float(high).is_integer() else high]
+
+
+def _inclusive(low: float, high: float, exclusive: bool) -> tuple[float, float]:
+    """Lowest and highest raw value that is a measurement, from the range of a file (see :func:`_between_counts`)."""
+    if float(low).is_integer() and exclusive:
+        low = low + 1
+    if float(high).is_integer() and exclusive:
+        high = high - 1
+    return float(np.ceil(low)), float(np.floor(high))
 
 
 def _globalise(group: dict[str, Any], parent: np.ndarray | None, frames: list[Any]) -> dict[str, Any]:
@@ -261,7 +279,7 @@ def detector_to_dict(detector: Detector) -> dict[str, Any]:
                 "name": p.name, "type": p.type, "fast_axis": list(map(float, fast)),
                 "slow_axis": list(map(float, slow)), "origin": list(map(float, origin)),
                 "raw_image_offset": list(p.raw_image_offset), "image_size": list(p.image_size),
-                "pixel_size": list(p.pixel_size), "trusted_range": list(p.trusted_range), "thickness": p.thickness,
+                "pixel_size": list(p.pixel_size), "trusted_range": _between_counts(p.trusted_range), "thickness": p.thickness,
                 "material": p.material, "mu": p.mu, "identifier": p.identifier, "mask": [list(r) for r in p.untrusted],
                 "gain": p.gain, "pedestal": p.pedestal, "px_mm_strategy": {"type": p.px_mm_strategy}, **p.extra,
             }

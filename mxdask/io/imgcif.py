@@ -103,15 +103,15 @@ def _axes(block: gemmi.cif.Block, path: str) -> dict[str, CifAxis]:
     tags += [f"{what}[{i}]" for what in ("vector", "offset") for i in (1, 2, 3)]
     settings = {
         row[0]: tuple(_number(v) for v in (row[1], row[2], row[3]))
-        for row in block.find(
-            "_diffrn_scan_axis.", ["axis_id", "angle_start", "displacement_start", "angle_increment"]
-        )
+        for row in block.find("_diffrn_scan_axis.", ["axis_id", "angle_start", "displacement_start", "angle_increment"])
     }
     axes = {}
     for row in block.find("_axis.", tags):
         name, kind, equipment, depends = (gemmi.cif.as_string(v) for v in list(row)[:4])
         vector, offset = (np.array([_number(row[i]) for i in span]) for span in (range(4, 7), range(7, 10)))
-        axes[name] = CifAxis(name, kind, equipment, depends or ".", vector, offset, *settings.get(name, (0.0, 0.0, 0.0)))
+        axes[name] = CifAxis(
+            name, kind, equipment, depends or ".", vector, offset, *settings.get(name, (0.0, 0.0, 0.0))
+        )
     if not axes:
         raise FileError(f"{path}: the _axis loop of the CBF header is empty or incomplete")
     return axes

@@ -72,7 +72,9 @@ def _to_pickle(masks: Sequence[np.ndarray]) -> bytes:
         elements = join_size(mask.size, np.where(mask.ravel(), b"1", b"0").astype("S1").tobytes())
         stream += [
             b"c" + module + b"bool\n)R",
-            b"c" + module + b"grid\n" + b"K\x00K\x00\x86" + last + b"\x88\x87R" + last + b"b",  # grid((0, 0), last, open)
-            b"B" + struct.pack("<I", len(elements)) + elements + b"\x86b",  # its state: (grid, elements)
+            # grid((0, 0), last, open)
+            b"c" + module + b"grid\nK\x00K\x00\x86" + last + b"\x88\x87R" + last + b"b",
+            # the array's state: (grid, elements)
+            b"B" + struct.pack("<I", len(elements)) + elements + b"\x86b",
         ]
     return b"".join([*stream, b"t."])

@@ -14,8 +14,10 @@ from mxdask.models import rotation_matrix
 # McStas frame (Z along the beam, Y up) to imgCIF frame (Z to the source): front.md 0.1.
 TO_LAB = np.diag([-1.0, 1.0, -1.0])
 
-_LENGTHS = {"m": 1e3, "metre": 1e3, "meter": 1e3, "meters": 1e3, "metres": 1e3, "cm": 10.0, "mm": 1.0, "millimetre": 1.0,
-            "millimeter": 1.0, "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "microns": 1e-3, "nm": 1e-6, "angstrom": 1e-7}  # fmt: skip
+_LENGTHS = {
+    "m": 1e3, "metre": 1e3, "meter": 1e3, "meters": 1e3, "metres": 1e3, "cm": 10.0, "mm": 1.0, "millimetre": 1.0,
+    "millimeter": 1.0, "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "microns": 1e-3, "nm": 1e-6, "angstrom": 1e-7,
+}  # fmt: skip
 _RADIANS = ("rad", "radian", "radians")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mxdask.errors import FileError
 from mxdask.io.hdf5 import open_hdf5
-from mxdask.io.image_header import ImageHeader, sensor
+from mxdask.io.image_header import ImageHeader, flat_panel_origin, sensor
 from mxdask.io.nexus_axes import TO_LAB, NexusAxis, chain, degrees, lengths, placement, text
 from mxdask.models import Beam, Detector, Goniometer, Panel, Scan
 
@@ -25,6 +25,27 @@ def entry_of(file: h5py.File) -> h5py.Group | None:
         if isinstance(group, h5py.Group) and text(group.attrs.get("NX_class", "")) == "NXentry":
             return group
     return None
+
+
+def detector_of(file: h5py.File) -> h5py.Group | None:
+    """The first NXdetector of the first entry, or None."""
+    entry = entry_of(file)
+    instrument = None if entry is None else _maybe(entry, "NXinstrument")
+    return None if instrument is None else _maybe(instrument, "NXdetector")
+
+
+def modules_of(detector: h5py.Group) -> list[h5py.Group]:
+    """The NXdetector_module groups in the order of their names, which is the order of panels."""
+    groups = [detector.get(name) for name in sorted(detector)]
+    return [g for g in groups if isinstance(g, h5py.Group) and text(g.attrs.get("NX_class", "")) == "NXdetector_module"]
+
+
+def module_origin(module: h5py.Group) -> tuple[int, int]:
+    """(slow, fast) pixel of the frame at which a module begins."""
+    if "data_origin" not in module:
+        return 0, 0
+    slow, fast = (int(n) for n in np.ravel(module["data_origin"][()])[-2:])
+    return slow, fast
 
 
 def is_nxmx(file: h5py.File) -> bool:
@@ -49,8 +70,7 @@ def read_nxmx(path: str | Path, n_frames: int, frame_shape: tuple[int, int], bit
         entry = entry_of(file)
         if entry is None:
             raise FileError(f"{path}: no NXentry group; not a NeXus file")
-        sample = _one(entry, "NXsample", path)
-        instrument = _one(entry, "NXinstrument", path)
+        sample, instrument = _one(entry, "NXsample", path), _one(entry, "NXinstrument", path)
         detector = _one(instrument, "NXdetector", path)
         wavelength = _wavelength([g for g in (_maybe(sample, "NXbeam"), _maybe(instrument, "NXbeam")) if g], path)
         beam = Beam((0.0, 0.0, 1.0), wavelength)
@@ -158,10 +178,7 @@ def _seconds(group: h5py.Group, name: str) -> float | None:
 def _panels(
     file: h5py.File, detector: h5py.Group, wavelength: float, frame_shape: tuple[int, int], bits: int, path: str
 ) -> tuple[Panel, ...]:
-    modules = [
-        detector[name] for name in sorted(detector)
-        if isinstance(detector.get(name), h5py.Group) and text(detector[name].attrs.get("NX_class", "")) == "NXdetector_module"
-    ]  # fmt: skip
+    modules = modules_of(detector)
     common: dict[str, Any] = {
         "trusted_range": trusted_range(detector, bits),
         "gain": 1.0 / (_number(detector, "data_scale_factor") or 1.0),
@@ -196,24 +213,21 @@ def _module(
         origin = origin - sum(c * p * a for c, p, a in zip(centre, pixel_size, axes, strict=True))
     if origin[2] > 0 and abs(axes[0][2]) < 1e-9 and abs(axes[1][2]) < 1e-9:  # upstream: the distance has the other sign
         origin = origin * (1.0, 1.0, -1.0)
-    place = tuple(int(n) for n in np.ravel(module["data_origin"][()])[-2:]) if "data_origin" in module else (0, 0)
     return Panel(
         axes[0], axes[1], origin + 0.0, size[::-1], pixel_size, name=module.name,
-        raw_image_offset=place[::-1] if frame_shape is None else (0, 0), **common,
+        raw_image_offset=module_origin(module)[::-1] if frame_shape is None else (0, 0), **common,
     )  # fmt: skip
 
 
-def _panel_from_centre(
-    detector: h5py.Group, frame_shape: tuple[int, int], common: dict[str, Any], path: str
-) -> Panel:
+def _panel_from_centre(detector: h5py.Group, frame_shape: tuple[int, int], common: dict[str, Any], path: str) -> Panel:
     """A panel perpendicular to the beam from beam centre, distance and pixel size alone."""
     distance = _millimetres(detector, "detector_distance") or _millimetres(detector, "distance")
     size = (_millimetres(detector, "x_pixel_size"), _millimetres(detector, "y_pixel_size"))
     centre = (_number(detector, "beam_center_x"), _number(detector, "beam_center_y"))
     if not distance or not all(size) or None in centre:
-        raise FileError(f"{path}: neither a module with axes nor distance, pixel size and beam centre in {detector.name}")
+        raise FileError(f"{path}: no module with axes, nor distance, pixel size and beam centre, in {detector.name}")
     fast, slow = TO_LAB @ (-1.0, 0.0, 0.0) + 0.0, TO_LAB @ (0.0, -1.0, 0.0) + 0.0
-    origin = np.array([0.0, 0.0, -distance]) - centre[0] * size[0] * fast - centre[1] * size[1] * slow  # type: ignore[operator]
+    origin = flat_panel_origin(distance, (centre[0] or 0.0, centre[1] or 0.0), size, fast, slow)
     return Panel(fast, slow, origin, frame_shape[::-1], size, name=detector.name, **common)
 
 

@@ -1,4 +1,4 @@
-"""Read and write DIALS reflection files (.refl: msgpack, or the newer HDF5)."""
+"""Read and write DIALS reflection files (.refl: msgpack, the newer HDF5, or the pickles of long ago)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from mxdask.errors import FileError
 from mxdask.io.atomic import replacing
+from mxdask.io.refl_pickle import is_refl_pickle, read_refl_pickle
 from mxdask.table import COLUMNS, ReflectionTable, Shoeboxes
 
 _MAGIC = "dials::af::reflection_table"
@@ -45,6 +46,8 @@ def read_refl(path: str | Path) -> ReflectionTable:
         raise FileError(f"{path}: cannot be read ({error.strerror}); give an existing .refl file") from error
     if content.startswith(_HDF5_SIGNATURE):
         return _read_hdf5(path)
+    if is_refl_pickle(content):
+        return read_refl_pickle(content, path)
     try:
         magic, version, body = msgpack.unpackb(content, strict_map_key=False, raw=False, max_bin_len=_BIN_LIMIT)
         if magic != _MAGIC or version not in (1, 2):

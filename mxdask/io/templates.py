@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-# In order of preference: last digits before the extension, digits as extension, digits between "_" and ".", any last digits.
+# In order of preference: last digits before the extension, as the extension, between "_" and ".", anywhere.
 _NUMBER_PATTERNS = (
     re.compile(r"^(.*?)(\d+)(\.[A-Za-z][A-Za-z0-9]*(?:\.(?:gz|bz2))?)$"),
     re.compile(r"^(.*\.)(\d+)((?:\.(?:gz|bz2))?)$"),

@@ -71,6 +71,11 @@ def point_group(space_group: gemmi.SpaceGroup) -> np.ndarray:
     return as_group(ops)
 
 
+def setting_in(group: np.ndarray, P: np.ndarray) -> np.ndarray:
+    """The operators (n, 3, 3) of a group in the basis h' = P·h, which must keep them integer."""
+    return as_group(np.rint(P @ group @ np.linalg.inv(P)).astype(np.int64))
+
+
 def left_cosets(group: np.ndarray, subgroup: np.ndarray) -> list[np.ndarray]:
     """Representatives g of the left cosets g·H of a group, identity first, then simplest rotations first.
 

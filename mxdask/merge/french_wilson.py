@@ -17,7 +17,7 @@ _MIN_H = -4.0
 _MIN_I_OVER_SIGMA = -3.7
 # Above this the moments of a Gaussian that is cut at zero are those of the uncut one.
 _GRID_END = 30.0
-_GRID_STEP = 0.02
+_GRID_STEP = 0.05
 _MAX_BINS = 60
 _MIN_PER_BIN = 20
 _FLAT_PRIOR_BELOW = 200
@@ -96,7 +96,7 @@ def _moments(h: np.ndarray, centric: bool) -> np.ndarray:
 def _table(centric: bool) -> tuple[np.ndarray, np.ndarray]:
     """Moments on a grid of h by Gauss-Legendre quadrature over f = √x, which removes the pole at zero."""
     grid = np.arange(_MIN_H, _GRID_END + _GRID_STEP, _GRID_STEP)
-    node, weight = np.polynomial.legendre.leggauss(400)
+    node, weight = np.polynomial.legendre.leggauss(200)
     low = np.sqrt(np.maximum(grid - 10.0, 0.0))
     high = np.sqrt(np.maximum(grid, 0.0) + 10.0)
     f = low[:, None] + (high - low)[:, None] * (node + 1.0) / 2.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mxdask.modelfit.rotations import composed, perpendicular_to
+from mxdask.modelfit.rotations import composed, nearest_values, perpendicular_to
 from mxdask.models import Beam
 
 
@@ -14,7 +14,9 @@ from mxdask.models import Beam
 class BeamParameters:
     """Shifts about a starting beam: Mu1, Mu2 (mrad), nu (Å⁻¹).
 
-    Mu1 turns s0 about a direction in the plane of beam and spindle, that is out of the plane; Mu2 turns it within.
+    Mu1 turns s0 about a direction in the plane of beam and spindle, that is about the spindle where the two are
+    perpendicular; Mu2 turns it within the plane. To turn beam, detector and crystal together about the spindle changes
+    nothing that can be observed, so Mu1 is held (``in_spindle_plane``, DIALS' word) unless the detector is.
     """
 
     beam: Beam
@@ -41,6 +43,10 @@ class BeamParameters:
         direction = R @ self.direction0
         return wavenumber * direction, np.vstack([wavenumber * dR @ self.direction0, direction])
 
+    def values_of(self, beam: Beam) -> np.ndarray:
+        """The parameters at which this beam is (nearest to) another."""
+        return nearest_values(self.s0_and_derivatives, beam.s0, self.size)
+
     def model(self, values: np.ndarray) -> Beam:
         R, _ = composed(self.axes, values[:2])
         beam = self.beam.with_s0(self.s0(values))
@@ -49,7 +55,7 @@ class BeamParameters:
     @staticmethod
     def fixed(fix: tuple[str, ...]) -> np.ndarray:
         """(3,) mask of the parameters that the words all, in_spindle_plane, out_spindle_plane, wavelength hold."""
-        held = {"all": (0, 1, 2), "in_spindle_plane": (1,), "out_spindle_plane": (0,), "wavelength": (2,)}
+        held = {"all": (0, 1, 2), "in_spindle_plane": (0,), "out_spindle_plane": (1,), "wavelength": (2,)}
         mask = np.zeros(3, dtype=bool)
         for word in fix:
             mask[list(held[word])] = True

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mxdask.modelfit.rotations import composed
+from mxdask.modelfit.rotations import composed, nearest_values
 from mxdask.models import Beam, Detector, Panel
 
 NAMES = ("Dist", "Shift1", "Shift2", "Tau1", "Tau2", "Tau3")
@@ -104,6 +104,24 @@ class DetectorParameters:
             rows = list(group.panels)
             d[rows], derivative[rows] = group.moved(self._d0[rows], values[6 * g : 6 * g + 6])
         return d, derivative
+
+    def values_of(self, detector: Detector) -> np.ndarray:
+        """The parameters at which this detector's panels are nearest to another's (which has as many)."""
+        out = np.zeros(self.size)
+        for g, group in enumerate(self.groups):
+            rows = list(group.panels)
+            # A turn of 1 rad counts as much as a shift by the distance.
+            scale = np.array([1.0, 1.0, 1.0 / max(float(np.linalg.norm(group.foot)), 1.0)])
+            target = np.array([detector[i].d_matrix for i in rows]) * scale
+
+            def state(
+                values: np.ndarray, group: RigidGroup = group, rows: list[int] = rows, scale: np.ndarray = scale
+            ) -> tuple[np.ndarray, np.ndarray]:
+                d, derivative = group.moved(self._d0[rows], values)
+                return d * scale, np.moveaxis(derivative * scale, 1, 0)
+
+            out[6 * g : 6 * g + 6] = nearest_values(state, target, 6)
+        return out
 
     def model(self, values: np.ndarray) -> Detector:
         d, _ = self.d_and_derivatives(values)

@@ -46,9 +46,10 @@ class Layout:
     Attributes
     ----------
     pieces : in order of the vector. of_experiment : per experiment its four pieces by kind.
-    free : (size,) which parameters the fit moves. prior : (size,) 1/σ² about zero.
+    free : (size,) which parameters the fit moves. prior : (size,) 1/σ² about prior_mean.
     tie : (size,) the parameter each one is equal to: itself, or for a cell that does not vary along the scan that of
         the first sample. A tied parameter is never free itself.
+    drift : pairs (m, 2) of neighbouring samples' orientation parameters, and 1/σ² of their differences.
     smoothing : per experiment how a scan-varying crystal's samples combine, or None (static).
     """
 
@@ -56,7 +57,9 @@ class Layout:
     of_experiment: tuple[dict[str, Piece], ...]
     free: np.ndarray
     prior: np.ndarray
+    prior_mean: np.ndarray
     tie: np.ndarray
+    drift: tuple[np.ndarray, float]
     smoothing: tuple[Smoothing | None, ...]
 
     @property
@@ -79,9 +82,15 @@ class Layout:
 
 
 def build_layout(
-    experiments: ExperimentList, options: FitOptions, smoothing: tuple[Smoothing | None, ...] | None = None
+    experiments: ExperimentList,
+    options: FitOptions,
+    smoothing: tuple[Smoothing | None, ...] | None = None,
+    reference: ExperimentList | None = None,
 ) -> Layout:
-    """Which models there are, by identity, and what the options let move."""
+    """Which models there are, by identity, what the options let move, and where the priors pull.
+
+    ``reference``: experiments whose beam and detector the priors are about, row by row; default the starting ones.
+    """
     smoothing = smoothing or (None,) * len(experiments)
     found: dict[str, dict[int, tuple[Any, int]]] = {kind: {} for kind in KINDS}
     for experiment, smooth in zip(experiments, smoothing, strict=True):
@@ -105,14 +114,29 @@ def build_layout(
             tie.append(same)
             prior.append(np.tile(_prior(kind, parameters, options.priors), samples))
     of_experiment = tuple({kind: pieces[kind, id(getattr(e, kind))] for kind in KINDS} for e in experiments)
+    mean = np.zeros(at)
+    if reference is not None and options.priors is not None:
+        for own, target in zip(of_experiment, reference, strict=True):
+            for kind in ("beam", "detector"):
+                mean[own[kind].rows] = own[kind].parameters.values_of(getattr(target, kind))
     return Layout(
-        tuple(pieces.values()),
-        of_experiment,
-        np.concatenate(free),
-        np.concatenate(prior),
-        np.concatenate(tie),
-        smoothing,
-    )
+        tuple(pieces.values()), of_experiment, np.concatenate(free), np.concatenate(prior), mean, np.concatenate(tie),
+        _drift(tuple(pieces.values()), options.priors), smoothing,
+    )  # fmt: skip
+
+
+def _drift(pieces: tuple[Piece, ...], priors: Priors | None) -> tuple[np.ndarray, float]:
+    """Orientation parameters of neighbouring samples, and the weight of their difference."""
+    if priors is None or priors.drift is None:
+        return np.zeros((0, 2), dtype=np.int64), 0.0
+    pairs = [
+        (first, first + piece.parameters.size)
+        for piece in pieces
+        if piece.kind == "crystal"
+        for sample in range(piece.size // piece.parameters.size - 1)
+        for first in range(piece.at + sample * piece.parameters.size, piece.at + sample * piece.parameters.size + 3)
+    ]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2), priors.drift**-2
 
 
 def _parameters(kind: str, experiment: Experiment, options: FitOptions) -> Any:

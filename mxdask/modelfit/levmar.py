@@ -9,8 +9,8 @@ import numpy as np
 
 from mxdask.modelfit.arrow import Arrow, Normal
 
-TAU = 1e-6
-LEAST_MU = 1e-9  # keeps directions that nothing determines from making N singular
+TAU = 1e-10
+LEAST_MU = 1e-12  # keeps directions that nothing determines from making N singular
 MAX_REJECTIONS_FACTOR = 8192
 
 

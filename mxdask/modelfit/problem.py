@@ -29,6 +29,9 @@ class Problem:
         self.experiments, self.data, self.layout = experiments, data, layout
         self.free = layout.free if free is None else free
         self._prior = layout.prior * prior_scale
+        pairs, weight = layout.drift
+        self._drift_pairs = pairs[np.all(self.free[pairs], axis=1)]
+        self._drift_weight = weight * prior_scale
         self._border = np.flatnonzero(self.free[: layout.border_size])
         self._crystals = [p for p in layout.pieces if p.kind == "crystal"]
         self._blocks = [p.at + np.flatnonzero(self.free[p.rows]) for p in self._crystals]
@@ -73,11 +76,34 @@ class Problem:
             blocks[k][np.ix_(inner, inner)] += normal[n:, n:]
             border_gradient[outer] += gradient[:n]
             gradients[k][inner] += gradient[n:]
-        prior = self._prior[self._border]
-        border[np.diag_indices(G)] += prior
-        border_gradient += prior * full[self._border]
-        objective = 0.5 * float(sums[:, 3].sum() + prior @ full[self._border] ** 2)
+        objective = 0.5 * float(sums[:, 3].sum())
+        objective += self._add_priors(full, border, border_gradient)
+        objective += self._add_drift(full, blocks, gradients)
         return Normal(border, border_gradient, blocks, gradients, couplings, objective, sums)
+
+    def _add_priors(self, full: np.ndarray, border: np.ndarray, gradient: np.ndarray) -> float:
+        """Add the priors on beams and detectors; returns their part of the objective."""
+        weight, shift = self._prior[self._border], (full - self.layout.prior_mean)[self._border]
+        border[np.diag_indices_from(border)] += weight
+        gradient += weight * shift
+        return 0.5 * float(weight @ shift**2)
+
+    def _add_drift(self, full: np.ndarray, blocks: list[np.ndarray], gradients: list[np.ndarray]) -> float:
+        """Add the priors on changes of orientation between samples."""
+        if not len(self._drift_pairs):
+            return 0.0
+        change = full[self._drift_pairs[:, 1]] - full[self._drift_pairs[:, 0]]
+        for k, piece in enumerate(self._crystals):
+            own = (self._drift_pairs[:, 0] >= piece.at) & (self._drift_pairs[:, 0] < piece.rows.stop)
+            first, second = self._position[self._drift_pairs[own]].T
+            block, gradient, w = blocks[k], gradients[k], self._drift_weight
+            block[first, first] += w
+            block[second, second] += w
+            block[first, second] -= w
+            block[second, first] -= w
+            gradient[first] -= w * change[own]
+            gradient[second] += w * change[own]
+        return 0.5 * self._drift_weight * float(change @ change)
 
     def residuals(self, values: np.ndarray) -> list[np.ndarray]:
         """Per experiment (n, 3) calculated − observed, mm, mm, rad."""

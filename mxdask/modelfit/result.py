@@ -12,6 +12,7 @@ from mxdask.modelfit.arrow import Arrow
 from mxdask.modelfit.levmar import Minimum
 from mxdask.modelfit.problem import Problem
 from mxdask.modelfit.selection import indexed_rows
+from mxdask.modelfit.smoother import Smoothing
 from mxdask.models import Crystal, Experiment, ExperimentList
 from mxdask.table import Flag, ReflectionTable
 
@@ -105,8 +106,10 @@ def _crystal(problem: Problem, number: int, full: np.ndarray, blocks: list[np.nd
     parameters, smoothing = piece.parameters, problem.smoothing_of(piece)
     if smoothing is not None:
         edges = smoothing.array_start + np.arange(smoothing.n_images + 1)
-        A = parameters.A(smoothing.at(full[piece.rows], edges))
-        return parameters.crystal.with_A(A[len(A) // 2], A_at_scan_points=A)
+        middle = smoothing.array_start + 0.5 * smoothing.n_images
+        A = parameters.A(smoothing.at(full[piece.rows], np.append(edges, middle)))
+        covariance = parameters.crystal.B_covariance
+        return parameters.crystal.with_A(A[-1], A_at_scan_points=A[:-1], B_covariance=covariance)
     values, covariance = full[piece.rows], None
     if blocks is not None:
         of_all = np.zeros((piece.size, piece.size))
@@ -116,18 +119,29 @@ def _crystal(problem: Problem, number: int, full: np.ndarray, blocks: list[np.nd
     return parameters.crystal.with_A(parameters.A(values), B_covariance=covariance)
 
 
+def crystals_at_blocks(problem: Problem, full: np.ndarray) -> list[tuple[np.ndarray, Smoothing] | None]:
+    """Per experiment the setting matrices (blocks, 3, 3) along its scan, or None for a static crystal."""
+    out: list[tuple[np.ndarray, Smoothing] | None] = []
+    for own, smoothing in zip(problem.layout.of_experiment, problem.layout.smoothing, strict=True):
+        piece = own["crystal"]
+        if smoothing is None:
+            out.append(None)
+        else:
+            out.append((piece.parameters.A(smoothing.at_blocks(full[piece.rows])), smoothing))
+    return out
+
+
 def updated_table(
     experiments: ExperimentList,
     reflections: ReflectionTable,
     used: np.ndarray,
     outliers: np.ndarray,
     excluded: np.ndarray,
-    crystal_at_blocks: list[tuple[np.ndarray, np.ndarray] | None] | None = None,
+    at_blocks: list[tuple[np.ndarray, Smoothing] | None],
 ) -> ReflectionTable:
     """The table with predictions of all indexed rows and the flags that say what each row did in the fit.
 
-    used, outliers, excluded : row numbers or masks. crystal_at_blocks : per experiment the setting matrices of the
-    scan's blocks and each indexed row's block.
+    used, outliers, excluded : row numbers or masks. at_blocks : see :func:`crystals_at_blocks`.
     """
     out = reflections.copy()
     n = len(out)
@@ -139,11 +153,12 @@ def updated_table(
     predicted = np.zeros(n, dtype=bool)
     for i, experiment in enumerate(experiments):
         rows = np.flatnonzero(indexed & (out["id"] == i))
-        A, block = (None, None) if crystal_at_blocks is None else crystal_at_blocks[i] or (None, None)
+        phi = out["xyzobs.mm.value"][rows, 2]
+        varying = at_blocks[i]
+        A, block = (None, None) if varying is None else (varying[0], varying[1].block_of(phi))
         place = predict_given(
-            experiment, out["miller_index"][rows], out["entering"][rows], out["panel"][rows],
-            out["xyzobs.mm.value"][rows, 2], A, block,
-        )  # fmt: skip
+            experiment, out["miller_index"][rows], out["entering"][rows], out["panel"][rows], phi, A, block
+        )
         xyz_mm[rows], xyz_px[rows], s1[rows], predicted[rows] = place.xyz_mm, place.xyz_px, place.s1, place.possible
     out["xyzcal.mm"], out["xyzcal.px"], out["s1"] = xyz_mm, xyz_px, s1
     cleared = Flag.PREDICTED | Flag.USED_IN_REFINEMENT | Flag.CENTROID_OUTLIER | Flag.EXCLUDED_FOR_REFINEMENT

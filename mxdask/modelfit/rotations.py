@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mxdask.modelfit.rotations_kernels import compose
@@ -36,3 +38,17 @@ def perpendicular_to(axis: np.ndarray, hint: np.ndarray) -> np.ndarray:
         vector = np.cross(axis, np.eye(3)[int(np.argmin(np.abs(axis)))])
         norm = float(np.linalg.norm(vector))
     return vector / norm
+
+
+def nearest_values(
+    state: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], target: np.ndarray, size: int
+) -> np.ndarray:
+    """(size,) parameters whose state is nearest to a target, by Gauss and Newton from zero.
+
+    ``state`` gives the state and its derivatives, parameters first.
+    """
+    values = np.zeros(size)
+    for _ in range(5):
+        now, derivative = state(values)
+        values = values + np.linalg.lstsq(derivative.reshape(size, -1).T, (target - now).ravel(), rcond=1e-9)[0]
+    return values

@@ -66,7 +66,7 @@ def attenuation_coefficient(material: str, wavelength: float) -> float:
     energies, values = np.array(text.split(), dtype=np.float64).reshape(-1, 2).T
     energy = KEV_ANGSTROM / wavelength
     if not energies[0] <= energy <= energies[-1]:
-        raise MxdaskError(f"no attenuation coefficient of {symbol} at {wavelength} Å ({energy:.4g} keV); 1-150 keV are known")
+        raise MxdaskError(f"no attenuation coefficient of {symbol} at {wavelength} Å; 1 to 150 keV are known")
     above = min(max(int(np.searchsorted(energies, energy, side="right")), 1), len(energies) - 1)
     low, high = above - 1, above
     t = math.log(energy / energies[low]) / math.log(energies[high] / energies[low])

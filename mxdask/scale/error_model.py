@@ -24,6 +24,8 @@ _MIN_REFLECTIONS = 250
 _CENTRAL = 1.5
 _CYCLES = 50
 _MIN_A = 0.1
+# An observation that is nearly all of its mean says nothing about its own error.
+_MIN_INDEPENDENCE = 0.1
 _MAX_B = 0.5
 
 
@@ -62,17 +64,21 @@ class ErrorModel:
 
 @dataclass(frozen=True)
 class Deviations:
-    """Observations an error model is refined on: intensity and variance (n,), g⟨I⟩, and √((n_h - 1)/n_h)."""
+    """Observations an error model is refined on: intensity and variance (n,), g⟨I⟩, and √(1 - leverage).
+
+    An observation pulls the mean it is compared with by its leverage w g²/Σw g² (1/n_h for equals), so the
+    difference has variance σ²(1 - leverage). Without this, pairs would make σ look √2 too large.
+    """
 
     intensity: np.ndarray
     variance: np.ndarray
     expected: np.ndarray
-    multiplicity_factor: np.ndarray
+    independence: np.ndarray
 
     def delta(self, a: float, b: float) -> np.ndarray:
         """(n,) normalised deviations, N(0, 1) for the right a and b."""
         sigma = a * np.sqrt(self.variance + (b * self.expected) ** 2)
-        return self.multiplicity_factor * (self.intensity - self.expected) / sigma
+        return (self.intensity - self.expected) / (self.independence * sigma)
 
 
 def select_deviations(
@@ -89,14 +95,16 @@ def select_deviations(
     weight = 1.0 / variance
     n = np.bincount(group, minlength=m)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.bincount(group, weight * g * intensity, m) / np.bincount(group, weight * g * g, m)
+        norm = np.bincount(group, weight * g * g, m)
+        mean = np.bincount(group, weight * g * intensity, m) / norm
         expected = g * mean[group]
+        independence = 1.0 - weight * g * g / norm[group]
         spread = np.bincount(group, (intensity - expected) ** 2 * weight, m) / (n - 1)
     # A group whose spread is many times its errors holds mis-measured reflections that nothing models.
     limit = np.maximum(50.0, np.nan_to_num(mean) / 40.0)
     keep = (n[group] > 1) & (expected > min_expected) & (spread[group] < limit[group])
-    factor = np.sqrt((n[group] - 1.0) / np.maximum(n[group], 1))
-    return Deviations(intensity[keep], variance[keep], expected[keep], factor[keep])
+    keep &= independence > _MIN_INDEPENDENCE
+    return Deviations(intensity[keep], variance[keep], expected[keep], np.sqrt(independence[keep]))
 
 
 def refine_error_model(

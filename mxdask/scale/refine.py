@@ -121,9 +121,16 @@ def refine(
 def covariances(layout: Layout, fit: Fit) -> list[np.ndarray]:
     """Per experiment, the covariance of (ln S, B, C), the other experiments held.
 
-    Directions the data say nothing about (the common scale) get no variance.
+    Directions the data say nothing about get no variance: with one experiment these are a common factor of S and a
+    common shift of B, which change all observations of a reflection alike.
     """
-    return [np.linalg.pinv(block, rcond=1e-10, hermitian=True) for block in fit.blocks]
+    if len(fit.blocks) > 1:
+        return [np.linalg.pinv(block, rcond=1e-10, hermitian=True) for block in fit.blocks]
+    directions = np.stack([layout.is_scale(), layout.is_decay()], axis=1).astype(np.float64)
+    directions = directions[:, directions.any(axis=0)]
+    directions /= np.linalg.norm(directions, axis=0)
+    projector = np.eye(layout.n_parameters) - directions @ directions.T
+    return [np.linalg.pinv(projector @ fit.blocks[0] @ projector, rcond=1e-10, hermitian=True)]
 
 
 def esds(layout: Layout, fit: Fit, covariance: list[np.ndarray]) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mxdask._jit import jit
-from mxdask.spots.threshold_kernels import HUGE
+from mxdask.spots.threshold_kernels import list_set
 
 
 @jit()
@@ -44,35 +44,41 @@ def keep_row(eroded, n, valid, kept, background):
 
 
 @jit()
-def sum_around(raw, background, rule, row, left, right, number, total):
-    """Number and sum of the usable background pixels of columns left..right − 1, over the rows around ``row``."""
-    low, high = rule.low, min(rule.high, HUGE - 1)
-    for i in range(right - left):
-        number[i] = 0
-        total[i] = 0
-    for j in range(max(row - rule.ky - 2, 0), min(row + rule.ky + 3, raw.shape[0])):
-        for i in range(left, right):
-            v = np.int64(raw[j, i])
-            good = np.int64((background[j, i] != 0) & (v >= low) & (v <= high))
-            number[i - left] += good
-            total[i - left] += good * v
+def add_row(raw, background, sign, number, total):
+    """Add (sign 1) or take away (−1) the background pixels of one row to or from the sums of the columns."""
+    for i in range(raw.size):
+        weight = np.int32(sign * np.int32(background[i]))
+        number[i] = np.int32(number[i] + weight)
+        total[i] = np.int32(total[i] + np.int32(weight * np.int32(raw[i])))
 
 
 @jit()
-def test_run(raw, rule, scratch, row, first, last, n):
-    """Test the kept pixels first..last − 1 of a row against the background around them; the new length of the list."""
+def move_window(raw, background, held_first, held_end, first, end, number, total):
+    """Make the column sums, which hold rows held_first..held_end − 1, hold rows first..end − 1."""
+    if first >= held_end:
+        number[:] = 0
+        total[:] = 0
+        held_first = held_end = first
+    for j in range(held_first, first):
+        add_row(raw[j], background[j], -1, number, total)
+    for j in range(held_end, end):
+        add_row(raw[j], background[j], 1, number, total)
+
+
+@jit()
+def test_row(raw, rule, scratch, row, n):
+    """Test the kept pixels of a row against the background around them; the new length of the list of strong pixels."""
     width = raw.shape[1]
     kx = rule.kx + 2
-    left, right = max(first - kx, 0), min(last + kx, width)
-    sum_around(raw, scratch.background, rule, row, left, right, scratch.around_n, scratch.around_x)
-    for i in range(first, last):
+    for k in range(list_set(scratch.kept[row], width, scratch.listed)):
+        i = scratch.listed[k]
         v = np.int64(raw[row, i])
         if v <= rule.floor or v < rule.low or v > rule.high:
             continue
         m, x = 0, 0
-        for k in range(max(i - kx, 0) - left, min(i + kx + 1, width) - left):
-            m += scratch.around_n[k]
-            x += scratch.around_x[k]
+        for c in range(max(i - kx, 0), min(i + kx + 1, width)):
+            m += scratch.around_n[c]
+            x += scratch.around_x[c]
         net = x - m * rule.pedestal
         mean = net / m if m >= 2 else 0.0
         if net >= 0 and v - rule.pedestal >= mean + rule.n_strong * np.sqrt(rule.gain * mean):
@@ -82,42 +88,28 @@ def test_run(raw, rule, scratch, row, first, last, n):
 
 
 @jit()
-def test_row(raw, rule, scratch, row, n):
-    """Test all runs of kept pixels of a row; the new length of the list."""
-    kept = scratch.kept[row]
-    n_kept = 0
-    for i in range(kept.size):
-        scratch.listed[n_kept] = i
-        n_kept += kept[i]
-    k = 0
-    while k < n_kept:
-        first = scratch.listed[k]
-        last = first + 1
-        k += 1
-        while k < n_kept and scratch.listed[k] == last:
-            last += 1
-            k += 1
-        n = test_run(raw, rule, scratch, row, first, last, n)
-    return n
-
-
-@jit()
-def strong_above_background(raw, tables, rule, scratch):
+def strong_above_background(raw, tables, rule, scratch, n_unusable):
     """Erode ``scratch.dispersed`` and list the kept pixels that stand out of the remaining background.
 
     A dispersed pixel is kept if no pixel within r = min(ky, kx) − 1 of it is not dispersed; pixels outside the panel
     count as dispersed. Returns the number of strong pixels.
     """
-    height = raw.shape[0]
+    height, width = raw.shape
+    background = scratch.background
     size = scratch.dispersed.shape[0] - height + 1
     for row in range(scratch.dispersed.shape[0]):
         erode_row(scratch.dispersed[row], size, scratch.eroded[row])
     for row in range(height):
         scratch.rows[row] = keep_row(
-            scratch.eroded[row : row + size], size, tables.valid[row], scratch.kept[row], scratch.background[row]
+            scratch.eroded[row : row + size], size, tables.valid[row], scratch.kept[row, :width], background[row]
         )
-    n = 0
+    for k in range(n_unusable):
+        background[scratch.unusable[k] // width, scratch.unusable[k] % width] = 0
+    n, held_first, held_end = 0, 0, 0
     for row in range(height):
         if scratch.rows[row] != 0:
+            first, end = max(row - rule.ky - 2, 0), min(row + rule.ky + 3, height)
+            move_window(raw, background, held_first, held_end, first, end, scratch.around_n, scratch.around_x)
+            held_first, held_end = first, end
             n = test_row(raw, rule, scratch, row, n)
     return n

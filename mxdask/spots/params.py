@@ -71,14 +71,6 @@ class Untrusted(StepParams):
     polygon: tuple[tuple[float, ...], ...] = _field((), "x,y pairs of the corners; may be repeated", "px")
 
 
-class BackgroundGradient(StepParams):
-    """Reject spots on a sloping background."""
-
-    filter: bool = _field(False, "Apply this filter (the images of the spots are read again)")
-    background_size: int = _field(2, "Width of the frame around the spot", "px", ge=1)
-    gradient_cutoff: float = _field(4.0, "Largest slope accepted", "counts/px", gt=0)
-
-
 class SpotDensity(StepParams):
     """Reject spots in areas of the detector that are much too crowded."""
 
@@ -103,7 +95,6 @@ class Filter(StepParams):
     ice_rings: IceRings = IceRings()
     untrusted: Untrusted = Untrusted()
     disable_parallax_correction: bool = _field(False, "Resolution of pixels without the parallax correction")
-    background_gradient: BackgroundGradient = BackgroundGradient()
     spot_density: SpotDensity = SpotDensity()
 
 

@@ -14,6 +14,9 @@ from mxdask.spots.threshold_kernels import Rule, Scratch, Sums, Tables, find_dis
 # With more special pixels than this the wide sums are faster than the narrow ones.
 _MANY_SPECIAL = 0.005
 
+# Dispersion limits are tabulated as 16-bit integers.
+_LIMIT_STEPS = 2**16 - 2
+
 
 @dataclass(frozen=True)
 class StrongPixels:
@@ -54,38 +57,40 @@ def box_counts(valid: np.ndarray, ky: int, kx: int) -> np.ndarray:
 
 
 def make_rule(
-    params: Dispersion, trusted_range: tuple[float, float], gain: float, pedestal: float, floor: float
+    params: Dispersion, trusted_range: tuple[float, float], detector_gain: float, pedestal: float, floor: float
 ) -> Rule:
     """The threshold in raw counts.
 
     Parameters
     ----------
-    trusted_range : raw values, both included. gain, pedestal : the detector's.
+    trusted_range : raw values, both included. detector_gain, pedestal : the detector's.
     floor : global threshold, in corrected counts.
     """
     ky, kx = params.kernel_size
     window = (2 * ky + 1) * (2 * kx + 1)
+    gain = (params.gain or 1.0) * detector_gain
+    largest_limit = gain * (window - 1 + params.sigma_background * np.sqrt(2.0 * (window - 1)))
     limits = np.clip([np.ceil(trusted_range[0]), np.floor(trusted_range[1])], -(2**31), 2**32 - 1)
     return Rule(
         low=int(limits[0]), high=int(limits[1]), ky=int(ky), kx=int(kx),
         min_local=int(params.min_local if params.min_local > 0 else window),
-        gain=float((params.gain or 1.0) * gain), pedestal=float(pedestal),
+        gain=float(gain), pedestal=float(pedestal),
         n_background=float(params.sigma_background), n_strong=float(params.sigma_strong),
-        floor=float(floor * gain + pedestal), masked_dispersed=int(params.masked_pixels_dispersed),
+        floor=float(floor * detector_gain + pedestal), masked_dispersed=int(params.masked_pixels_dispersed),
+        limit_step=float(largest_limit / _LIMIT_STEPS),
     )  # fmt: skip
 
 
-def make_tables(valid: np.ndarray, rule: Rule, *, extended: bool) -> Tables:
+def make_tables(valid: np.ndarray, rule: Rule) -> Tables:
     """What the kernels look up per pixel, from the mask (True = usable)."""
     window = (2 * rule.ky + 1) * (2 * rule.kx + 1)
     m = box_counts(valid, rule.ky, rule.kx)
     less_one = np.maximum(np.arange(window + 1) - 1.0, 0.0)
     root = np.sqrt(2.0 * less_one)
-    limit = (rule.gain * (less_one + rule.n_background * root)).astype(np.float32)
+    limit = (rule.gain * (less_one + rule.n_background * root) / rule.limit_step).astype(np.uint16)
     tested = valid & (m >= rule.min_local)
-    masked = ~valid if extended and rule.masked_dispersed else np.zeros_like(valid)
     return Tables(
-        valid=valid.astype(np.uint8), masked=masked.astype(np.uint8),
+        valid=valid.astype(np.uint8),
         count=np.where(tested, m, 0).astype(np.uint8 if window < 256 else np.uint16), limit=limit[m], root=root,
     )  # fmt: skip
 
@@ -109,9 +114,9 @@ def _make_scratch(shape: tuple[int, int], rule: Rule) -> Scratch:
         listed=np.zeros(width, np.int32), rows=np.zeros(height, np.uint8),
         dispersed=np.ones((height + 2 * border, width + 2 * border), np.uint8),
         eroded=np.ones((height + 2 * border, width), np.uint8),
-        background=np.zeros(shape, np.uint8), kept=np.zeros(shape, np.uint8),
-        around_n=np.zeros(width, np.int64), around_x=np.zeros(width, np.int64),
-        strong=np.zeros(height * width, np.int32),
+        background=np.zeros(shape, np.uint8), kept=np.zeros((height, flags), np.uint8),
+        around_n=np.zeros(width, np.int32), around_x=np.zeros(width, np.int32),
+        strong=np.zeros(height * width, np.int32), unusable=np.zeros(height * width, np.int32),
     )  # fmt: skip
 
 
@@ -145,8 +150,27 @@ class DispersionThreshold:
             frame, self.tables, self.rule, sums, small, self._scratch, not self.extended
         )
         if self.extended:
-            n = strong_above_background(frame, self.tables, self.rule, self._scratch)
+            n = strong_above_background(frame, self.tables, self.rule, self._scratch, n_unusable)
         index = self._scratch.strong[:n].astype(np.int64)
         return StrongPixels(
             index, frame.ravel()[index].astype(np.int64), self._n_valid - n_unusable, int(total), int(n_above)
         )
+
+
+def global_threshold(values: np.ndarray) -> float:
+    """Automatic global threshold: near the elbow of the number of pixels above 1.5, 1.5² … 1.5¹⁹ counts.
+
+    The elbow is the point farthest from the chord that starts where the curve falls most steeply; the answer is the
+    level two before it (front.md 6.1).
+    """
+    levels = np.array([int(1.5**i) for i in range(1, 20)])
+    counts = np.array([np.count_nonzero(values > level) for level in levels], dtype=np.float64)
+    steepest = int(np.argmin(np.diff(counts)))
+    x = np.arange(len(levels), dtype=np.float64)
+    end = len(levels) - 1
+    if steepest >= end:
+        return float(levels[max(end - 2, 0)])
+    chord = np.array([x[end] - x[steepest], counts[end] - counts[steepest]])
+    offset_x, offset_y = x[steepest:] - x[steepest], counts[steepest:] - counts[steepest]
+    distance = np.abs(chord[0] * offset_y - chord[1] * offset_x)
+    return float(levels[max(steepest + int(np.argmax(distance)) - 2, 0)])

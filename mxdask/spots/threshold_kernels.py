@@ -31,6 +31,7 @@ class Rule(NamedTuple):
     gain, pedestal : counts per photon (all gains multiplied), and counts at zero photons.
     n_background, n_strong : n_b and n_s. floor : strong pixels are above this value.
     masked_dispersed : 1 if unusable pixels count as dispersed, else 0.
+    limit_step : unit of Tables.limit.
     """
 
     low: int
@@ -44,6 +45,7 @@ class Rule(NamedTuple):
     n_strong: float
     floor: float
     masked_dispersed: int
+    limit_step: float
 
 
 class Tables(NamedTuple):
@@ -52,14 +54,13 @@ class Tables(NamedTuple):
     Attributes
     ----------
     valid : (slow, fast) u1, 1 = usable.
-    masked : (slow, fast) u1, 1 = dispersed without a test.
     count : (slow, fast) u1 or u2, usable pixels in the window, 0 where no test is wanted.
-    limit : (slow, fast) f4, g·(m − 1 + n_b·√(2(m − 1))).
+    limit : (slow, fast) u2, g·(m − 1 + n_b·√(2(m − 1))) in units of Rule.limit_step, rounded down. Two bytes, because the
+        tables have to come from memory for every frame.
     root : (window + 1,) f8, √(2(m − 1)) by m.
     """
 
     valid: np.ndarray
-    masked: np.ndarray
     count: np.ndarray
     limit: np.ndarray
     root: np.ndarray
@@ -93,8 +94,8 @@ class Scratch(NamedTuple):
         ones less all, Σ, Σ².
     listed : (fast,) i4. rows : (slow,) u1.
     dispersed : (slow + 2r, fast + 2r) u1 with a frame of ones r = min(ky, kx) − 1 wide.
-    eroded : (slow + 2r, fast) u1. background, kept : (slow, fast) u1.
-    around_n, around_x : (fast,) i8. strong : (slow·fast,) i4.
+    eroded : (slow + 2r, fast) u1. background : (slow, fast) u1. kept : (slow, fast rounded up to 8) u1.
+    around_n, around_x : (fast,) i4. strong, unusable : (slow·fast,) i4, flat indices.
     """
 
     outside: np.ndarray
@@ -114,6 +115,7 @@ class Scratch(NamedTuple):
     around_n: np.ndarray
     around_x: np.ndarray
     strong: np.ndarray
+    unusable: np.ndarray
 
 
 @jit()
@@ -191,35 +193,28 @@ def sum_columns(columns, kx, box):
 
 
 @jit()
-def dispersed_row(masked, count, limit, box_x, box_y, pedestal, dispersed, doubt):
+def dispersed_row(valid, count, limit, limit_step, box_x, box_y, pedestal, masked_dispersed, dispersed, doubt):
     """The test m·y − x² > (x − m·p)·limit in float32; ``doubt`` where rounding might change the answer."""
     offset = np.float32(pedestal)
     margin = np.float32(1e-5)
+    step = np.float32(limit_step)
+    otherwise = np.uint8(masked_dispersed)
     for i in range(count.size):
         m = np.float32(count[i])
         x = np.float32(box_x[i])
         left = m * np.float32(box_y[i])
-        net = x - m * offset
-        difference = left - x * x - net * limit[i]
-        dispersed[i] = np.uint8(difference > 0) | masked[i]
-        doubt[i] = np.uint8((abs(difference) < left * margin) | (net < x * margin))
+        net = (x - m * offset) * step
+        difference = left - x * x - net * np.float32(limit[i])
+        dispersed[i] = np.uint8(difference > 0) | (otherwise & (valid[i] ^ np.uint8(1)))
+        doubt[i] = np.uint8((abs(difference) < left * margin + abs(net)) | (net < x * margin))
 
 
 @jit()
 def add_special(raw, columns, rule, sign, scratch):
-    """Add (sign 1) or take away (−1) the special pixels of one row to or from the side sums.
-
-    Returns how many of them are unusable, how many lie above the trusted range, and the sum of the usable ones.
-    """
-    n_unusable, n_above, total = 0, 0, 0
+    """Add (sign 1) or take away (−1) the special pixels of one row to or from the side sums."""
     for c in columns:
         v = np.int64(raw[c])
         usable = v >= rule.low and v <= rule.high and v < HUGE
-        n_above += v > rule.high
-        if usable:
-            total += v
-        else:
-            n_unusable += 1
         for i in range(max(c - rule.kx, 0), min(c + rule.kx + 1, raw.size)):
             scratch.extra_n[i] += sign
             if usable:
@@ -227,7 +222,24 @@ def add_special(raw, columns, rule, sign, scratch):
                 scratch.extra_y[i] += sign * v * v
             else:
                 scratch.extra_m[i] -= sign
-    return n_unusable, n_above, total
+
+
+@jit()
+def count_special(raw, columns, rule, first, unusable, n):
+    """List the unusable ones among the special pixels of a row whose flat index starts at ``first``.
+
+    Returns the new length of the list, the number above the trusted range, and the sum of the usable ones.
+    """
+    n_above, total = 0, 0
+    for c in columns:
+        v = np.int64(raw[c])
+        if v >= rule.low and v <= rule.high and v < HUGE:
+            total += v
+        else:
+            unusable[n] = first + c
+            n += 1
+            n_above += v > rule.high
+    return n, n_above, total
 
 
 @jit()
@@ -322,8 +334,12 @@ def find_dispersed(raw, tables, rule, sums, small, scratch, peaks):
             total += row_sum
             if n > 0:
                 scratch.n_special[slot] = list_set(scratch.outside, width, scratch.special[slot])
-                unusable, above, row_sum = add_special(raw[entering], scratch.special[slot, :n], rule, 1, scratch)
-                n_unusable, n_above, total = n_unusable + unusable, n_above + above, total + row_sum
+                columns = scratch.special[slot, :n]
+                add_special(raw[entering], columns, rule, 1, scratch)
+                n_unusable, above, more = count_special(
+                    raw[entering], columns, rule, entering * width, scratch.unusable, n_unusable
+                )
+                n_above, total = n_above + above, total + more
         else:
             leave_row(sums.memory[slot], inner_x, inner_y)
         row = entering - rule.ky
@@ -333,8 +349,8 @@ def find_dispersed(raw, tables, rule, sums, small, scratch, peaks):
         sum_columns(sums.column_y, rule.kx, sums.box_y)
         dispersed = scratch.dispersed[row + border, border : border + width]
         dispersed_row(
-            tables.masked[row], tables.count[row], tables.limit[row], sums.box_x, sums.box_y,
-            rule.pedestal, dispersed, scratch.doubt,
+            tables.valid[row], tables.count[row], tables.limit[row], rule.limit_step, sums.box_x, sums.box_y,
+            rule.pedestal, rule.masked_dispersed, dispersed, scratch.doubt,
         )  # fmt: skip
         if scratch.n_special.max() > 0:
             for i in range(width):

@@ -1,0 +1,208 @@
+"""Geometry that replaces what headers say: a reference experiment first, then values given by hand (front.md 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from mxdask.errors import ParameterError
+from mxdask.importing.params import DetectorGeometry, Geometry, GoniometerGeometry, Input
+from mxdask.importing.sweeps import Sweep
+from mxdask.io.expt import read_expt
+from mxdask.io.image_header import with_sensor
+from mxdask.models import Beam, Detector, Goniometer, Panel, Scan
+
+Model = TypeVar("Model")
+
+
+def apply_overrides(sweeps: Sequence[Sweep], given: Input, geometry: Geometry) -> list[Sweep]:
+    """Sweeps with reference models and manual values put in. Models that were shared stay shared.
+
+    Raises
+    ------
+    ParameterError : a value does not fit the detector or goniometer it is meant for.
+    FileError : the reference cannot be read.
+    """
+    sweeps = list(sweeps)
+    if given.reference_geometry is not None:
+        sweeps = _with_reference(sweeps, given)
+    beams: dict[int, Beam] = {}
+    goniometers: dict[int, Goniometer] = {}
+    detectors: dict[tuple[int, int], Detector] = {}
+    out = []
+    for sweep in sweeps:
+        beam = _once(beams, id(sweep.beam), sweep.beam, lambda b: _beam(b, geometry))
+        detector = _once(
+            detectors, (id(sweep.detector), id(sweep.beam)), sweep.detector,
+            lambda d, old=sweep.beam, new=beam: _detector(d, old, new, geometry.detector),
+        )  # fmt: skip
+        goniometer = sweep.goniometer
+        if goniometer is not None:
+            goniometer = _once(goniometers, id(goniometer), goniometer, lambda g: _goniometer(g, geometry.goniometer))
+        elif geometry.goniometer.axis is not None:
+            goniometer = Goniometer.single_axis(geometry.goniometer.axis)
+        scan = _scan(sweep.scan, geometry)
+        out.append(replace(sweep, beam=beam, detector=detector, goniometer=goniometer, scan=scan))
+    return out
+
+
+def _once(done: dict[Any, Model], key: Any, model: Model, change: Callable[[Model], Model]) -> Model:
+    if key not in done:
+        done[key] = change(model)
+    return done[key]
+
+
+def _with_reference(sweeps: list[Sweep], given: Input) -> list[Sweep]:
+    reference = read_expt(str(given.reference_geometry))
+    models: dict[str, Any] = {}
+    for kind, wanted in (
+        ("beam", given.use_beam_reference), ("detector", given.use_detector_reference),
+        ("goniometer", given.use_gonio_reference),
+    ):  # fmt: skip
+        found = reference.unique(kind)
+        if wanted and len(found) > 1:
+            raise ParameterError(
+                f"reference_geometry={given.reference_geometry}: holds {len(found)} {kind} models, one is needed"
+            )
+        if wanted and found:
+            models[kind] = found[0]
+    for sweep in sweeps:
+        old, new = sweep.detector, models.get("detector", sweep.detector)
+        sizes = [[p.image_size for p in d.panels] for d in (old, new)]
+        if sizes[0] != sizes[1]:
+            raise ParameterError(
+                f"reference_geometry={given.reference_geometry}: its detector has panels of {sizes[1][:3]} pixels, "
+                f"{sweep.template} has {sizes[0][:3]}; give a reference of the same detector"
+            )
+    return [replace(sweep, **models) for sweep in sweeps]
+
+
+def _beam(beam: Beam, geometry: Geometry) -> Beam:
+    values = {k: v for k, v in geometry.beam.model_dump().items() if v is not None}
+    return replace(beam, **values) if values else beam
+
+
+def _scan(scan: Scan, geometry: Geometry) -> Scan:
+    oscillation = geometry.scan.oscillation
+    return scan if oscillation is None else replace(scan, oscillation=oscillation)
+
+
+def _goniometer(goniometer: Goniometer, given: GoniometerGeometry) -> Goniometer:
+    if given.axes is not None:
+        return _inverted(_multi_axis(goniometer, given), given.invert_rotation_axis)
+    if goniometer.axes is not None and given.axis is not None:
+        raise ParameterError(f"goniometer.axis=: the goniometer has {len(goniometer.axes)} axes; give goniometer.axes=")
+    if goniometer.axes is not None and goniometer.angles is not None:
+        angles = goniometer.angles if given.angles is None else given.angles
+        names = goniometer.names if given.names is None else given.names
+        scan_axis = goniometer.scan_axis if given.scan_axis is None else given.scan_axis
+        if given.angles is not None or given.names is not None or given.scan_axis is not None:
+            goniometer = Goniometer.multi_axis(goniometer.axes, angles, names, scan_axis)
+    elif given.axis is not None:
+        axis = np.asarray(given.axis) / np.linalg.norm(given.axis)
+        goniometer = Goniometer.single_axis(axis, goniometer.fixed_rotation, goniometer.setting_rotation)
+    return _inverted(goniometer, given.invert_rotation_axis)
+
+
+def _multi_axis(goniometer: Goniometer, given: GoniometerGeometry) -> Goniometer:
+    axes = np.asarray(given.axes, dtype=np.float64)
+    if axes.size % 3 or axes.size == 0:
+        raise ParameterError(f"goniometer.axes= takes three numbers per axis, {axes.size} were given")
+    axes = axes.reshape(-1, 3)
+    n = len(axes)
+    old_angles = goniometer.angles if goniometer.angles is not None and len(goniometer.angles) == n else np.zeros(n)
+    angles = old_angles if given.angles is None else np.asarray(given.angles)
+    names = given.names or (goniometer.names if len(goniometer.names) == n else tuple(f"AXIS_{k}" for k in range(n)))
+    scan_axis = given.scan_axis if given.scan_axis is not None else min(goniometer.scan_axis, n - 1)
+    if len(angles) != n or len(names) != n:
+        raise ParameterError(f"goniometer: {n} axes, {len(angles)} angles and {len(names)} names do not fit together")
+    return Goniometer.multi_axis(axes, angles, names, scan_axis)
+
+
+def _inverted(goniometer: Goniometer, invert: bool) -> Goniometer:
+    """The scan axis turned round. It must reach the list of axes, which alone is stored (DIALS #2656)."""
+    if not invert:
+        return goniometer
+    if goniometer.axes is not None:
+        axes = goniometer.axes.copy()
+        axes[goniometer.scan_axis] *= -1.0
+        return Goniometer.multi_axis(axes, goniometer.angles, goniometer.names, goniometer.scan_axis)
+    return Goniometer.single_axis(-goniometer.rotation_axis, goniometer.fixed_rotation, goniometer.setting_rotation)
+
+
+# ---- detector ------------------------------------------------------------------------------------------------------
+
+
+def _detector(detector: Detector, old_beam: Beam, beam: Beam, given: DetectorGeometry) -> Detector:
+    frame = [given.fast_axis, given.slow_axis, given.origin]
+    if len(detector) > 1 and any(v is not None for v in frame):
+        raise ParameterError(f"detector: fast_axis, slow_axis and origin suit one panel, this one has {len(detector)}")
+    panels = [_panel(p, beam, given, beam.wavelength != old_beam.wavelength) for p in detector.panels]
+    shift = np.zeros(3)
+    if given.distance is not None:
+        shift = _distance_shift(panels[0], beam, given.distance, several=len(panels) > 1)
+        panels = [_moved(p, shift) for p in panels]
+    centre = _beam_centre(given, panels)
+    if centre is not None:
+        panel, target = centre
+        panels = [_moved(p, _centre_shift(panels[panel], beam, target)) for p in panels]
+    if all(a is b for a, b in zip(panels, detector.panels, strict=True)):
+        return detector
+    return detector.with_panels(tuple(panels))
+
+
+_PANEL_FIELDS = (
+    "fast_axis", "slow_axis", "origin", "pixel_size", "thickness", "material", "trusted_range", "gain", "pedestal",
+)  # fmt: skip
+
+
+def _panel(panel: Panel, beam: Beam, given: DetectorGeometry, new_wavelength: bool) -> Panel:
+    values: dict[str, Any] = {k: getattr(given, k) for k in _PANEL_FIELDS if getattr(given, k) is not None}
+    for axis in {"fast_axis", "slow_axis"} & values.keys():
+        values[axis] = np.asarray(values[axis]) / np.linalg.norm(values[axis])
+    if values:
+        panel = replace(panel, **values)
+    if new_wavelength or {"thickness", "material"} & values.keys():
+        panel = replace(panel, **with_sensor(panel, beam.wavelength))
+    return panel
+
+
+def _moved(panel: Panel, shift: np.ndarray) -> Panel:
+    return replace(panel, origin=panel.origin + shift) if np.any(shift) else panel
+
+
+def _distance_shift(panel: Panel, beam: Beam, distance: float, *, several: bool) -> np.ndarray:
+    """One panel moves along its normal; several move together along the beam, by the first one's difference."""
+    difference = distance - panel.distance
+    if several:
+        return -beam.direction * difference
+    outward = panel.normal if panel.origin @ panel.normal > 0 else -panel.normal
+    return outward * difference
+
+
+def _beam_centre(given: DetectorGeometry, panels: Sequence[Panel]) -> tuple[int, np.ndarray] | None:
+    """Panel and place on it (mm) where the beam shall hit, or None when not given."""
+    if given.mosflm_beam_centre is not None:
+        return 0, np.array(given.mosflm_beam_centre[::-1])
+    pixels = given.fast_slow_beam_centre
+    if pixels is None and given.slow_fast_beam_centre is not None:
+        slow, fast, *rest = given.slow_fast_beam_centre
+        pixels = (fast, slow, *rest)
+    if pixels is None:
+        return None
+    panel = int(pixels[2]) if len(pixels) > 2 else 0
+    if not 0 <= panel < len(panels):
+        raise ParameterError(f"fast_slow_beam_centre: there is no panel {panel}, the detector has {len(panels)}")
+    return panel, np.multiply(pixels[:2], panels[panel].pixel_size)
+
+
+def _centre_shift(panel: Panel, beam: Beam, target: np.ndarray) -> np.ndarray:
+    """Movement in the panel's plane that brings the beam to ``target`` (mm)."""
+    here, forward = panel.ray_mm(beam.s0)
+    if not forward or not np.all(np.isfinite(here)):
+        raise ParameterError(f"beam centre: the beam does not meet panel {panel.name!r}")
+    along_fast, along_slow = here - target
+    return along_fast * panel.fast_axis + along_slow * panel.slow_axis

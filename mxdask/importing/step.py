@@ -1,0 +1,156 @@
+"""``mxdask import``: image files → experiments. Headers are read in parallel, models are shared in the files' order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mxdask.errors import FileError, MxdaskError
+from mxdask.flow import Failed, Flow
+from mxdask.images import open_stack
+from mxdask.importing.files import list_files
+from mxdask.importing.geometry import apply_overrides
+from mxdask.importing.headers import HDF5_SUFFIXES, read_headers
+from mxdask.importing.params import Lookup, Params
+from mxdask.importing.summary import differences, overall, summary_table, sweep_row
+from mxdask.importing.sweeps import Sweep, assemble
+from mxdask.io.image_header import ImageHeader
+from mxdask.models import Experiment, ExperimentList, ImageSet, new_identifier
+
+log = logging.getLogger(__name__)
+
+FILES_PER_TASK = 50  # one-image files; a header takes milliseconds, a task at least one
+
+
+def run(files: Iterable[str | Path], params: Params, *, flow: Flow) -> tuple[ExperimentList, dict[str, Any]]:
+    """Experiments for image files, without reading a pixel.
+
+    Parameters
+    ----------
+    files : NXmx or Eiger masters, CBF images (plain, .gz, .bz2), Zarr stores; in any mixture.
+
+    Returns
+    -------
+    Experiments in the order of the files, and the summary. A file or sweep that cannot be used is a row with status
+    ``failed`` and its reason; the others go on.
+
+    Raises
+    ------
+    MxdaskError : nothing could be imported, or a parameter does not fit.
+    """
+    paths = list_files(files, params.input.template or (), params.input.directory or ())
+    headers, rows_failed = _read_all(paths, params, flow)
+    sweeps = apply_overrides(assemble(headers), params.input, params.geometry)
+    lookups = _lookups(params.lookup)
+    experiments: list[Experiment] = []
+    rows: list[dict[str, Any]] = []
+    for sweep in sweeps:
+        try:
+            experiment = _experiment(sweep, params, lookups)
+        except MxdaskError as error:
+            rows.append(_failed_row(sweep.template, str(error)))
+            continue
+        experiments.append(experiment)
+        rows.append(sweep_row(experiment) | {"format": sweep.format, "notes": list(sweep.notes)})
+    rows += rows_failed
+    if not experiments:
+        reasons = [row["reason"] for row in rows]
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        raise MxdaskError(f"nothing could be imported: {reasons[0]}{more}")
+    result = ExperimentList(experiments)
+    good = [row for row in rows if row["status"] == "ok"]
+    summary = {
+        "step": "import", "rows": rows, **overall(result, [row["format"] for row in good]),
+        "n_failed": len(rows) - len(good), "differences": differences(good),
+    }  # fmt: skip
+    _report(summary)
+    return result, summary
+
+
+def _read_all(paths: Sequence[str], params: Params, flow: Flow) -> tuple[list[ImageHeader], list[dict[str, Any]]]:
+    """Headers in the files' order, and rows for the files that have none."""
+    batches = _batches(paths)
+    items = [(batch, params.input.check_images) for batch in batches]
+    headers: list[ImageHeader] = []
+    failed: list[dict[str, Any]] = []
+    for batch, result in zip(batches, flow.map(read_headers, items, name="import"), strict=True):
+        found = [result] * len(batch) if isinstance(result, Failed) else result
+        for path, header in zip(batch, found, strict=True):
+            if isinstance(header, Failed):
+                log.warning("%s", header.reason)
+                failed.append(_failed_row(path, header.reason))
+            else:
+                headers.append(header)
+    return headers, failed
+
+
+def _batches(paths: Sequence[str]) -> list[list[str]]:
+    """Masters one by one, runs of one-image files together."""
+    batches: list[list[str]] = []
+    room = 0
+    for path in paths:
+        if path.lower().endswith(HDF5_SUFFIXES):
+            batches.append([path])
+            room = 0
+        elif room > 0:
+            batches[-1].append(path)
+            room -= 1
+        else:
+            batches.append([path])
+            room = FILES_PER_TASK - 1
+    return batches
+
+
+def _experiment(sweep: Sweep, params: Params, lookups: dict[str, str | None]) -> Experiment:
+    first = sweep.scan.image_range[0]
+    scan = sweep.scan if params.image_range is None else sweep.scan.cut(*params.image_range)
+    indices = None
+    if sweep.is_container:
+        start = scan.image_range[0] - first
+        indices = tuple(range(start, start + scan.n_images))
+    experiment = Experiment(
+        new_identifier() if params.identifier_type == "uuid" else "",
+        ImageSet(sweep.template, indices, **lookups), sweep.beam, sweep.detector, sweep.goniometer, scan,
+    )  # fmt: skip
+    if params.input.check_images or lookups["mask"]:
+        stack = open_stack(experiment)
+        if lookups["mask"]:
+            stack.mask()
+    return experiment
+
+
+def _lookups(given: Lookup) -> dict[str, str | None]:
+    """Absolute names of the look-up files; all must exist."""
+    out: dict[str, str | None] = {}
+    for kind, name in given.model_dump().items():
+        path = None if name is None else Path(name).expanduser().resolve()
+        if path is not None and not path.exists():
+            raise FileError(f"lookup.{kind}={name}: no such file")
+        out[kind] = None if path is None else str(path)
+    return out
+
+
+def _failed_row(path: str, reason: str) -> dict[str, Any]:
+    name = ImageSet(path).name
+    return {"sweep": name, "identifier": "", "status": "failed", "reason": reason, "template": path}
+
+
+def _report(summary: dict[str, Any]) -> None:
+    rows = summary["rows"]
+    log.info(
+        "%d sweeps, %d still sequences, %d images (%s)", summary["n_sweeps"], summary["n_stills"], summary["n_images"],
+        ", ".join(summary["formats"]),
+    )  # fmt: skip
+    log.info(
+        "%d beam, %d detector, %d goniometer models", *(summary[f"n_{k}s"] for k in ("beam", "detector", "goniometer"))
+    )
+    log.info("%s", summary_table([row for row in rows if row["status"] == "ok"]))
+    for line in summary["differences"]:
+        log.info("different: %s", line)
+    for note in dict.fromkeys(note for row in rows for note in row.get("notes", [])):
+        log.warning("%s", note)
+    for row in rows:
+        if row["status"] == "failed":
+            log.warning("not imported: %s", row["reason"])

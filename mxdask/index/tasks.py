@@ -1,0 +1,119 @@
+"""What is done for one sweep (or one group of sweeps): plain values in, plain values out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mxdask.errors import MxdaskError
+from mxdask.index.cycles import Solution, refine_cycles
+from mxdask.index.known_symmetry import TargetSymmetry
+from mxdask.index.params import Indexing
+from mxdask.index.prepare import Sweep
+from mxdask.index.quality import bits_per_spot
+from mxdask.index.shared_geometry import Displacement, with_beam_centre_of
+from mxdask.index.spots import SweepSpots
+from mxdask.index.sweep import Outcome, index_spots
+from mxdask.index.symmetric_cell import constrained_if_undetermined
+from mxdask.models import Crystal
+from mxdask.table import ReflectionTable
+
+# With the geometry of all sweeps a sweep may lose this little, else it keeps its own.
+_LEAST_KEPT = 0.97
+_MAX_RMSD_GROWTH = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Outcome of the sweeps ``rows`` indexed together, with everything that was tried."""
+
+    rows: tuple[int, ...]
+    outcome: Outcome
+    steps: tuple[str, ...] = ()
+
+    @property
+    def solution(self) -> Solution | None:
+        return self.outcome.solution
+
+
+def index_sweeps(sweeps: Sequence[Sweep], params: Indexing) -> Result:
+    """Index one sweep, or several as one crystal."""
+    crystals = sweeps[0].crystals if len(sweeps) == 1 else _common(sweeps)
+    return Result(tuple(s.row for s in sweeps), index_spots(spots_of(sweeps), params, crystals))
+
+
+def _common(sweeps: Sequence[Sweep]) -> tuple[Crystal, ...]:
+    """Crystals that all sweeps share (by identity) from before."""
+    first = sweeps[0].crystals
+    return first if all({id(c) for c in s.crystals} == {id(c) for c in first} for s in sweeps) else ()
+
+
+def spots_of(sweeps: Sequence[Sweep]) -> SweepSpots:
+    """The spots of several sweeps together; ``imageset_id`` counts the sweeps given."""
+    tables = []
+    for k, sweep in enumerate(sweeps):
+        table = sweep.table.copy()
+        table["imageset_id"] = np.full(len(table), k, dtype=np.int32)
+        table.identifiers = {}
+        tables.append(table)
+    return SweepSpots.of([s.experiment for s in sweeps], ReflectionTable.concat(tables))
+
+
+def index_with_cell(sweep: Sweep, params: Indexing, cell: tuple[float, ...], before: Result) -> Result:
+    """Second pass: index again with the cell that the other sweeps agree on; the better result is kept.
+
+    The cell is a starting value only: it guides the search and is refined freely.
+    """
+    known = params.known_symmetry.model_copy(update={"unit_cell": tuple(cell)})
+    again = index_spots(spots_of([sweep]), params.model_copy(update={"known_symmetry": known}))
+    lines = [*before.outcome.attempts, *(f"consensus cell, {line}" for line in again.attempts)]
+    if again.solution is None:
+        return replace(before, outcome=replace(before.outcome, attempts=lines))
+    if before.solution is not None and solution_bits(again.solution) < solution_bits(before.solution):
+        lines.append("kept its own cell, which explains the spots better")
+        return replace(before, outcome=replace(before.outcome, attempts=lines))
+    outcome = replace(again, attempts=lines, max_cell=before.outcome.max_cell)
+    if not params.known_symmetry.space_group and outcome.solution is not None:
+        solution = constrained_if_undetermined(outcome.solution, TargetSymmetry.of(params.known_symmetry), params)
+        outcome = replace(outcome, solution=solution)
+    return Result(before.rows, outcome, (*before.steps, "consensus cell"))
+
+
+def solution_bits(solution: Solution) -> float:
+    """Bits per spot that the lattices of a solution explain (see :mod:`mxdask.index.quality`)."""
+    hit = solution.assignment.lattice >= 0
+    spread = float(np.sqrt(np.mean(solution.assignment.distance[hit] ** 2))) if hit.any() else np.inf
+    return bits_per_spot(float(hit.mean()), spread)
+
+
+def refine_with_geometry(sweeps: Sequence[Sweep], params: Indexing, agreed: Displacement, before: Result) -> Result:
+    """Refine again with the detector's orientation and distance that all sweeps agree on."""
+    solution = before.solution
+    assert solution is not None
+    placed = []
+    for sweep, refined in zip(sweeps, solution.spots.sweeps, strict=True):
+        imported, beam = sweep.experiment.detector, sweep.experiment.beam
+        assert imported is not None and beam is not None and refined.detector is not None and refined.beam is not None
+        detector = with_beam_centre_of(agreed.applied(imported), beam.s0, refined.detector, refined.beam.s0)
+        placed.append(sweep.experiment.evolve(detector=detector))
+    target = TargetSymmetry.of(params.known_symmetry)
+    try:
+        better = refine_cycles(
+            solution.spots.with_geometry(placed), solution.crystals, params,
+            d_min_start=float(solution.spots.d.min()), geometry_is_agreed=True,
+        )  # fmt: skip
+        better = constrained_if_undetermined(better, target, params, geometry_is_agreed=True)
+    except MxdaskError as error:
+        return replace(before, steps=(*before.steps, f"kept its own geometry ({error})"))
+    worse = _rmsd_xy(better) > _MAX_RMSD_GROWTH * _rmsd_xy(solution)
+    if worse or better.n_indexed < _LEAST_KEPT * solution.n_indexed:
+        return replace(before, steps=(*before.steps, "kept its own geometry"))
+    return replace(
+        before, outcome=replace(before.outcome, solution=better), steps=(*before.steps, "geometry of all sweeps")
+    )
+
+
+def _rmsd_xy(solution: Solution) -> float:
+    return float(np.hypot(*solution.fit.rmsd_mm[:2]))

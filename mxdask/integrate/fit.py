@@ -1,0 +1,129 @@
+"""Which reflections teach the profile, and fitting it to a block's reflections (back.md 8)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mxdask.integrate import fit_kernels as columns
+from mxdask.integrate.fit_kernels import fit_profiles
+from mxdask.integrate.measure import ForegroundPixels, Measured
+from mxdask.integrate.profile_model import ProfileModel
+from mxdask.integrate.profiles import (
+    MOST_REFERENCES,
+    REACH,
+    STEP,
+    ReferenceProfile,
+    field_terms,
+    learn_profile,
+    pixel_solid_angle,
+)
+from mxdask.models import Experiment
+from mxdask.table import Flag, ReflectionTable
+
+STRONG = 10.0  # I/σ from which a reflection may teach the profile
+COMPLETE = 0.99  # and the part of it that must be recorded
+# A pixel is left out of a fit when it is this many standard deviations too bright; the profile of a single reflection
+# may be wrong by OUTLIER_MISMATCH of the expected counts (a shift of 0.1 pixel does that to a spot's flank).
+OUTLIER, OUTLIER_MISMATCH = 6.0, 0.5
+
+
+def scan_parts(experiment: Experiment, scan_step: float) -> np.ndarray:
+    """(n + 1,) frame coordinates that cut the scan into parts of about ``scan_step`` degrees with a profile each."""
+    assert experiment.scan is not None
+    first, last = experiment.scan.array_range
+    n = max(1, math.ceil(round((last - first) * abs(experiment.scan.width) / scan_step, 6)))
+    return np.linspace(first, last, n + 1)
+
+
+def part_of(z: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """(n,) part each frame coordinate belongs to; beyond the ends, the outermost."""
+    return np.clip(np.searchsorted(parts, z, side="right") - 1, 0, len(parts) - 2)
+
+
+def candidates(measured: Measured) -> Measured:
+    """The reflections of a block that are fit to teach the profile."""
+    t = measured.table
+    strong = t["intensity.sum.value"] >= STRONG * np.sqrt(np.maximum(t["intensity.sum.variance"], 1e-9))
+    bad = Flag.DONT_INTEGRATE | Flag.OVERLOADED | Flag.FOREGROUND_INCLUDES_BAD_PIXELS | Flag.IN_POWDER_RING
+    good = strong & (t["partiality"] > COMPLETE) & t.has_flags(Flag.INTEGRATED_SUM) & ~t.has_flags(bad, any=True)
+    rows = np.flatnonzero(good)
+    return Measured(t.select(rows), measured.pixels.select(rows), (), 0)
+
+
+def learn_part(
+    experiment: Experiment, model: ProfileModel, parts: np.ndarray, part: int, blocks: list[Measured]
+) -> ReferenceProfile:
+    """Profile of one part of the scan from the candidates of all blocks that may hold some of it.
+
+    Strong reflections up to half a part before and after it take part. ``blocks`` come in the order of the scan, so
+    that the reflections do, however the scan was cut.
+    """
+    tables = [b.table for b in blocks if len(b.table)]
+    if not tables:
+        return learn_profile(_no_pixels(), np.zeros(0), np.zeros(0), np.zeros((0, 6)), np.zeros(0), model.sigma_b)
+    table = ReflectionTable.concat(tables)
+    pixels = ForegroundPixels.concat([b.pixels for b in blocks if len(b.table)])
+    half = 0.5 * (parts[part + 1] - parts[part])
+    z = table["xyzcal.px"][:, 2]
+    rows = np.flatnonzero((z >= parts[part] - half) & (z < parts[part + 1] + half))
+    rows = rows[np.argsort(table["partial_id"][rows], kind="stable")]
+    if len(rows) > MOST_REFERENCES:
+        ratio = table["intensity.sum.value"][rows] / np.sqrt(table["intensity.sum.variance"][rows])
+        rows = rows[np.sort(np.argsort(-ratio, kind="stable")[:MOST_REFERENCES])]
+    chosen = table.select(rows)
+    return learn_profile(
+        pixels.select(rows), chosen["background.mean"], chosen["intensity.sum.value"],
+        field_terms(experiment, chosen["s1"]),
+        pixel_solid_angle(experiment, chosen["panel"].astype(np.int64), chosen["xyzcal.mm"][:, :2]), model.sigma_b,
+    )  # fmt: skip
+
+
+def fit_block(
+    experiment: Experiment,
+    model: ProfileModel,
+    parts: np.ndarray,
+    profiles: dict[int, ReferenceProfile],
+    measured: Measured,
+    threshold: float,
+) -> ReflectionTable:
+    """The block's table with profile-fitted intensities. ``profiles`` holds every part the block reaches."""
+    table = measured.table.copy()
+    n = len(table)
+    results = np.zeros((n, 4))
+    results[:, columns.VARIANCE] = -1.0
+    z = table["xyzcal.px"][:, 2]
+    part = part_of(z, parts)
+    # Of a reflection centred outside the scan only a flank was recorded: its height says little about the whole.
+    can = ~table.has_flags(Flag.DONT_INTEGRATE) & (z >= parts[0]) & (z < parts[-1])
+    for index in np.unique(part):
+        rows = np.flatnonzero(part == index)
+        results[rows] = _fit_rows(experiment, model, profiles[int(index)], table.select(rows), measured.pixels.select(rows), can[rows])
+    fitted = results[:, columns.VARIANCE] > 0
+    recorded = table["partiality"]
+    fitted &= results[:, columns.COVERAGE] >= threshold * recorded
+    table["intensity.prf.value"] = np.where(fitted, results[:, columns.INTENSITY], 0.0)
+    table["intensity.prf.variance"] = np.where(fitted, results[:, columns.VARIANCE], -1.0)
+    table["profile.correlation"] = np.where(fitted, results[:, columns.CORRELATION], 0.0)
+    table.set_flags(fitted, Flag.INTEGRATED_PRF)
+    table.set_flags(~fitted, Flag.FAILED_DURING_PROFILE_FITTING)
+    return table
+
+
+def _fit_rows(experiment, model, profile, table, pixels, can) -> np.ndarray:  # type: ignore[no-untyped-def]
+    scan = experiment.scan
+    out = np.zeros((len(table), 4))
+    box = table["bbox"]
+    scale = profile.scale(field_terms(experiment, table["s1"]))
+    fit_profiles(
+        pixels.pixel_start, pixels.uv, pixels.count_start, pixels.counts, box[:, 4], box[:, 5],
+        table["xyzcal.mm"][:, 2], table["zeta"], float(scan.angle(0.0)), float(np.deg2rad(scan.width)), model.sigma_m,
+        table["background.mean"], table["num_pixels.background_used"].astype(np.float64), scale, profile.coefficients,
+        REACH, STEP, OUTLIER_MISMATCH, OUTLIER, can, out,
+    )  # fmt: skip
+    return out
+
+
+def _no_pixels() -> ForegroundPixels:
+    return ForegroundPixels(np.zeros(1, np.int64), np.zeros((0, 2), np.float32), np.zeros(1, np.int64), np.zeros(0, np.int32))

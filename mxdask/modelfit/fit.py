@@ -1,0 +1,129 @@
+"""One fit: choose reflections, minimise, bring models and table up to date (front.md 12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mxdask.errors import MxdaskError
+from mxdask.modelfit.layout import build_layout
+from mxdask.modelfit.levmar import minimise
+from mxdask.modelfit.options import FitOptions
+from mxdask.modelfit.outliers import find_outliers
+from mxdask.modelfit.problem import Problem
+from mxdask.modelfit.reduction import reduced
+from mxdask.modelfit.result import (
+    FitResult,
+    chi2_reduced,
+    covariances,
+    crystals_at_blocks,
+    parameter_esds,
+    pixel_sizes,
+    rmsd_px,
+    updated_experiments,
+    updated_table,
+)
+from mxdask.modelfit.selection import Observations, observations
+from mxdask.modelfit.smoother import Smoothing
+from mxdask.models import ExperimentList
+from mxdask.table import ReflectionTable
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The reflections of a fit.
+
+    Attributes
+    ----------
+    data : per experiment what is fitted, outliers removed. outliers : (m,) their rows of the table.
+    n_outliers : (experiments,). excluded : (n,) rows that may not be used.
+    noise : χ² per residual of the starting models, at most 1 (see :func:`noise_scale`).
+    """
+
+    data: list[Observations]
+    outliers: np.ndarray
+    n_outliers: np.ndarray
+    excluded: np.ndarray
+    noise: float
+
+
+def select(experiments: ExperimentList, reflections: ReflectionTable, options: FitOptions) -> Selection:
+    """Usable reflections, without the outliers among the residuals of the static models given.
+
+    Raises
+    ------
+    MxdaskError : no reflection is left.
+    """
+    data, excluded = observations(experiments, reflections, options)
+    start = Problem(experiments, data, build_layout(experiments, options))
+    residuals = start.residuals(start.start)
+    masks = find_outliers(experiments, data, residuals, options)
+    kept = [d.keep(~m) for d, m in zip(data, masks, strict=True)]
+    if not any(len(d) for d in kept):
+        names = ", ".join(dict.fromkeys(e.name for e in experiments))
+        raise MxdaskError(f"{names}: no reflection can be used for refinement (of {sum(map(len, data))} indexed)")
+    return Selection(
+        kept,
+        np.concatenate([d.rows[m] for d, m in zip(data, masks, strict=True)]),
+        np.array([int(m.sum()) for m in masks]),
+        excluded,
+        noise_scale(data, masks, residuals),
+    )
+
+
+def noise_scale(data: list[Observations], masks: list[np.ndarray], residuals: list[np.ndarray]) -> float:
+    """Factor that puts priors on the scale of the weights.
+
+    The variances of centroids may be too large by a constant factor; priors in mm and mrad would then weigh too much.
+    χ² per residual of the starting models says by how much, unless it is above 1, when it is the start that is off.
+    """
+    terms = [(d.weight * r * r)[~m] for d, m, r in zip(data, masks, residuals, strict=True)]
+    return min(1.0, sum(float(t.sum()) for t in terms) / max(1, sum(t.size for t in terms)))
+
+
+def fit(
+    experiments: ExperimentList,
+    reflections: ReflectionTable,
+    selection: Selection,
+    options: FitOptions,
+    *,
+    smoothing: tuple[Smoothing | None, ...] | None = None,
+    reference: ExperimentList | None = None,
+) -> FitResult:
+    """Minimise over the selected reflections.
+
+    Parameters
+    ----------
+    smoothing : per experiment how its crystal varies along the scan, None for a static one.
+    reference : experiments whose beams and detectors the priors are about; default: the starting ones.
+    """
+    layout = build_layout(experiments, options, smoothing, reference)
+    free, notes = reduced(layout, selection.data, options)
+    problem = Problem(experiments, selection.data, layout, free, selection.noise)
+    minimum = minimise(
+        problem.evaluate, problem.start, max_iterations=options.max_iterations, convergence=options.convergence
+    )
+    scale = chi2_reduced(minimum)
+    blocks = covariances(minimum, scale)
+    full = problem.full(minimum.values)
+    refined = updated_experiments(problem, full, blocks)
+    used = np.concatenate([d.rows for d in selection.data])
+    table = updated_table(
+        refined, reflections, used, selection.outliers, selection.excluded, crystals_at_blocks(problem, full)
+    )
+    return FitResult(
+        experiments=refined,
+        reflections=table,
+        n_used=np.array([len(d) for d in selection.data]),
+        n_outliers=selection.n_outliers,
+        rmsd=rmsd_px(experiments, minimum.normal.sums, pixel_sizes(experiments)),
+        rmsd_mm=minimum.normal.rmsd,
+        steps=minimum.rmsds,
+        n_parameters=len(minimum.values),
+        esds=parameter_esds(problem, blocks),
+        notes=tuple(notes),
+        chi2_reduced=scale,
+        reason=minimum.reason,
+        converged=minimum.converged,
+    )

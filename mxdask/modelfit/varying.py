@@ -1,0 +1,34 @@
+"""Refinement of crystals that change along the scan (front.md 12.6)."""
+
+from __future__ import annotations
+
+from mxdask.modelfit.fit import fit, select
+from mxdask.modelfit.options import FitOptions
+from mxdask.modelfit.result import FitResult
+from mxdask.modelfit.smoother import Smoothing
+from mxdask.models import ExperimentList
+from mxdask.table import ReflectionTable
+
+
+def refine_varying(
+    experiments: ExperimentList,
+    reflections: ReflectionTable,
+    options: FitOptions,
+    smoothing: tuple[Smoothing | None, ...],
+    *,
+    reference: ExperimentList | None = None,
+) -> FitResult:
+    """Refine with crystals sampled along their scans, starting from static ones.
+
+    Parameters
+    ----------
+    experiments : no two scans share a crystal.
+    smoothing : per experiment, None to keep that crystal static.
+
+    Returns
+    -------
+    FitResult whose crystals carry ``A_at_scan_points`` at the n + 1 image boundaries; ``xyzcal`` are those of the
+    block's model; the covariance of B stays that of the static solution given.
+    """
+    selection = select(experiments, reflections, options)
+    return fit(experiments, reflections, selection, options, smoothing=smoothing, reference=reference)

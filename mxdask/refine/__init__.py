@@ -1,0 +1,1 @@
+"""Refinement of beam, detector and crystals against the positions of indexed spots."""

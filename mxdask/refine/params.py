@@ -1,0 +1,184 @@
+"""What a user can set in refinement; names are DIALS' where the thing is the same."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mxdask.modelfit.options import FitOptions, Priors
+from mxdask.params import StepParams
+
+BeamWord = Literal["all", "in_spindle_plane", "out_spindle_plane", "wavelength"]
+CrystalWord = Literal["all", "cell", "orientation"]
+DetectorWord = Literal["all", "position", "orientation", "distance"]
+
+
+def _unit(unit: str) -> dict[str, Any]:
+    return {"unit": unit}
+
+
+class AutoReduction(StepParams):
+    action: Literal["fix", "fail"] = Field(
+        "fix", description="What to do with a model that has too few reflections: hold it and say so, or fail"
+    )
+    min_nref_per_parameter: int = Field(5, ge=1, description="Reflections each parameter needs")
+
+
+class BeamParams(StepParams):
+    fix: tuple[BeamWord, ...] = Field(("in_spindle_plane", "wavelength"), description="Parts of the beam to hold")
+
+
+class UnitCellParams(StepParams):
+    force_static: bool | None = Field(
+        None, description="Keep the cell constant along the scan while the orientation varies; Auto: for sweeps < 36°"
+    )
+
+
+class CrystalParams(StepParams):
+    fix: tuple[CrystalWord, ...] = Field((), description="Parts of the crystals to hold")
+    unit_cell: UnitCellParams = UnitCellParams()
+
+
+class DetectorParams(StepParams):
+    fix: tuple[DetectorWord, ...] = Field((), description="Parts of the detectors to hold")
+    hierarchy_level: int = Field(
+        0, ge=0, description="0: all panels move as one body; n: each group at level n of the panels' hierarchy by itself"
+    )
+
+
+class GoniometerParams(StepParams):
+    fix: bool = Field(True, description="Hold the direction of the spindle")
+
+
+class Parameterisation(StepParams):
+    scan_varying: bool | None = Field(
+        None,
+        description="Let crystals change along the scan. Auto: where the sweep has at least 5° and enough reflections; "
+        "False also keeps crystals shared by several scans shared",
+    )
+    interval_width_degrees: float = Field(
+        36.0, gt=0, description="Distance of the samples of scan-varying parameters", json_schema_extra=_unit("°")
+    )
+    block_width: float = Field(
+        1.0, gt=0, description="Part of the scan that gets one model", json_schema_extra=_unit("°")
+    )
+    auto_reduction: AutoReduction = AutoReduction()
+    beam: BeamParams = BeamParams()
+    crystal: CrystalParams = CrystalParams()
+    detector: DetectorParams = DetectorParams()
+    goniometer: GoniometerParams = GoniometerParams()
+
+
+class Sharing(StepParams):
+    detector: Literal["auto", "shared", "per_sweep", "reference", "fixed"] = Field(
+        "auto",
+        description="Beam and detector of several sweeps. auto: one for all sweeps whose panels are the same and whose "
+        "positions agree within the tolerances; shared: one whatever the positions; per_sweep: as they come; reference: "
+        "those of the sweep with most reflections, held for the others; fixed: held as they come",
+    )
+    position_tolerance: float = Field(
+        0.03, gt=0, description="Largest difference of panel origins for auto", json_schema_extra=_unit("of the distance")
+    )
+    angle_tolerance: float = Field(
+        1.0, gt=0, description="Largest difference of panel and beam directions for auto", json_schema_extra=_unit("°")
+    )
+
+
+class Restraints(StepParams):
+    geometry: bool = Field(
+        True,
+        description="Weak Gaussian priors about the starting beam and detector, and on drifts of the orientation, which "
+        "hold what narrow wedges cannot determine; off for results to compare with DIALS",
+    )
+    distance: float | None = Field(0.01, gt=0, description="σ of the distance", json_schema_extra=_unit("fraction"))
+    shift: float | None = Field(2.0, gt=0, description="σ of shifts of the detector", json_schema_extra=_unit("mm"))
+    tilt: float | None = Field(2.0, gt=0, description="σ of tilts of the detector", json_schema_extra=_unit("mrad"))
+    beam: float | None = Field(0.5, gt=0, description="σ of the direction of the beam", json_schema_extra=_unit("mrad"))
+    drift: float | None = Field(
+        0.2, gt=0, description="σ of a crystal's turn between samples of a scan", json_schema_extra=_unit("mrad")
+    )
+
+
+class Tukey(StepParams):
+    iqr_multiplier: float = Field(1.5, gt=0, description="Fences, in interquartile ranges beyond the quartiles")
+
+
+class Outlier(StepParams):
+    algorithm: Literal["mcd", "tukey", "null"] = Field(
+        "mcd", description="Outliers by minimum covariance determinant or Tukey's fences on x, y, φ residuals; null: none"
+    )
+    block_width: float | None = Field(
+        None, gt=0, description="Part of a scan judged together; Auto: at least 18°", json_schema_extra=_unit("°")
+    )
+    minimum_number_of_reflections: int = Field(
+        20, ge=8, description="Smaller parts are judged together with their neighbours, small sweeps with each other"
+    )
+    tukey: Tukey = Tukey()
+
+
+class Reflections(StepParams):
+    reflections_per_degree: float | None = Field(
+        None, gt=0, description="Random sample per degree of scan; Auto: all", json_schema_extra=_unit("1/°")
+    )
+    minimum_sample_size: int = Field(1000, ge=1, description="Smallest sample")
+    maximum_sample_size: int | None = Field(None, ge=1, description="Largest sample")
+    random_seed: int = Field(42, description="Seed of samples and of outlier rejection, for every sweep the same")
+    close_to_spindle_cutoff: float = Field(
+        0.02, ge=0, description="Leave out reflections with |axis·(s1 × s0)| below", json_schema_extra=_unit("Å⁻²")
+    )
+    scan_margin: float = Field(0.0, ge=0, description="Leave out either end of the scan", json_schema_extra=_unit("°"))
+    outlier: Outlier = Outlier()
+
+
+class Refinery(StepParams):
+    max_iterations: int = Field(100, ge=1, description="Most steps of the minimiser")
+
+
+class Refinement(StepParams):
+    parameterisation: Parameterisation = Parameterisation()
+    sharing: Sharing = Sharing()
+    restraints: Restraints = Restraints()
+    reflections: Reflections = Reflections()
+    refinery: Refinery = Refinery()
+
+
+class Params(StepParams):
+    n_static_macrocycles: int = Field(2, ge=1, description="Rounds of outlier rejection and refinement, crystals static")
+    n_varying_macrocycles: int = Field(2, ge=1, description="The same with crystals varying along the scan")
+    separate_independent_sets: bool = Field(True, description="Refine sweeps that share no model by themselves")
+    refinement: Refinement = Refinement()
+
+
+def fit_options(params: Params) -> FitOptions:
+    """The engine's options; whether cells vary is decided set by set."""
+    refinement = params.refinement
+    model, use = refinement.parameterisation, refinement.reflections
+    held = refinement.sharing.detector == "fixed"
+    return FitOptions(
+        beam_fix=("all",) if held else model.beam.fix,
+        crystal_fix=model.crystal.fix,
+        detector_fix=("all",) if held else model.detector.fix,
+        goniometer_fix=model.goniometer.fix,
+        hierarchy_level=model.detector.hierarchy_level,
+        priors=_priors(refinement.restraints),
+        outlier=use.outlier.algorithm,
+        tukey_multiplier=use.outlier.tukey.iqr_multiplier,
+        minimum_outlier_job=use.outlier.minimum_number_of_reflections,
+        outlier_block_width=use.outlier.block_width,
+        auto_reduction=model.auto_reduction.action,
+        min_reflections_per_parameter=model.auto_reduction.min_nref_per_parameter,
+        close_to_spindle=use.close_to_spindle_cutoff,
+        scan_margin=use.scan_margin,
+        reflections_per_degree=use.reflections_per_degree,
+        minimum_sample=use.minimum_sample_size,
+        maximum_sample=use.maximum_sample_size,
+        seed=use.random_seed,
+        max_iterations=refinement.refinery.max_iterations,
+    )
+
+
+def _priors(restraints: Restraints) -> Priors | None:
+    if not restraints.geometry:
+        return None
+    return Priors(restraints.distance, restraints.shift, restraints.tilt, restraints.beam, 1e-3, restraints.drift)

@@ -1,0 +1,124 @@
+"""Pieces of html: tables, badges, cards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from mxdask.report.reading import Row, name_of, status_of
+
+# How columns of summaries are called in tables; what is not here is shown under its own name.
+LABELS = {
+    "sweep": "crystal", "n_images": "images", "n_spots": "spots", "n_strong": "strong spots", "n_indexed": "indexed",
+    "n_unindexed": "not indexed", "n_observations": "observations", "n_outliers": "outliers",
+    "n_reflections": "reflections",
+    "I_over_sigma": "⟨I/σ⟩", "Rmerge": "R<sub>merge</sub>", "Rmeas": "R<sub>meas</sub>", "Rpim": "R<sub>pim</sub>",
+    "CC_half": "CC<sub>½</sub>", "rmsd_x": "rmsd x (px)", "rmsd_y": "rmsd y (px)", "rmsd_z": "rmsd z (images)",
+    "sigma_b": "σ<sub>b</sub> (°)", "sigma_m": "σ<sub>m</sub> (°)", "cell": "cell (Å, °)", "unit_cell": "cell (Å, °)",
+    "space_group": "space group", "d_min": "d<sub>min</sub> (Å)", "d_max": "d<sub>max</sub> (Å)", "B": "B (Å²)",
+    "n_obs": "observations", "n_unique": "unique", "mean_I": "⟨I⟩", "CC_anom": "CC<sub>anom</sub>",
+    "wavelength": "wavelength (Å)", "start": "start (°)", "width": "width (°)", "distance": "distance (mm)",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Text that is html already."""
+
+    html: str
+
+
+def label(key: str) -> str:
+    """Heading of a column (html)."""
+    return LABELS.get(key, escape(key.replace("_", " ").replace(".", " ")))
+
+
+def cell(value: Any) -> str:
+    """A value as html: numbers with four significant digits, lists of numbers joined, nothing for None."""
+    if isinstance(value, Raw):
+        return value.html
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", "\u2009")
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return " ".join(cell(v) for v in value)
+    return escape(str(value))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, classes: Sequence[str] = (), kind: str = "") -> str:
+    """A scrolling, sortable table.
+
+    Parameters
+    ----------
+    header : html of the headings.
+    classes : css class of each row (default none). kind : further css classes of the table.
+    """
+    numeric = [bool(rows) and all(isinstance(r[i], int | float | None) for r in rows) for i in range(len(header))]
+    head = "".join(
+        f'<th class="{"n" if n else ""}" tabindex="0">{h}</th>' for h, n in zip(header, numeric, strict=True)
+    )
+    body = []
+    for i, row in enumerate(rows):
+        cells = "".join(f'<td class="{"n" if n else ""}">{cell(v)}</td>' for v, n in zip(row, numeric, strict=True))
+        body.append(f'<tr class="{classes[i] if i < len(classes) else ""}">{cells}</tr>')
+    return (
+        f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def badge(status: str) -> Raw:
+    """A coloured word: ok green, failed red, anything else amber."""
+    kind = status if status in ("ok", "failed", "none") else "skipped"
+    return Raw(f'<span class="badge {kind}">{escape(status if status != "none" else "–")}</span>')
+
+
+def rows_table(rows: Sequence[Row], first: Sequence[str] = (), *, hidden: Sequence[str] = ()) -> str:
+    """Rows of a summary: name and status, then the columns ``first``, then every other plain value the rows have.
+
+    Rows that are not ok are tinted and show their reason. Lists of more than six values and nested things are left
+    to the plots.
+    """
+    if not rows:
+        return ""
+    known = {"sweep", "name", "identifier", "status", "reason", *hidden}
+    others = [k for row in rows for k in row if k not in known]
+    keys = [
+        k
+        for k in dict.fromkeys([*(k for k in first if k in others), *others])
+        if any(_is_plain(r.get(k)) for r in rows)
+    ]
+    with_reason = any(row.get("reason") for row in rows)
+    header = ["crystal", "status", *(label(k) for k in keys), *(["reason"] if with_reason else [])]
+    body = [
+        [name_of(r), badge(status_of(r)), *((r.get(k) if _is_plain(r.get(k)) else None) for k in keys),
+         *([str(r.get("reason") or "")] if with_reason else [])]
+        for r in rows
+    ]  # fmt: skip
+    return table(header, body, classes=[status_of(r) for r in rows])
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return 0 < len(value) <= 6 and all(isinstance(v, int | float) for v in value)
+    return isinstance(value, str | int | float)
+
+
+def cards(values: Mapping[str, Any]) -> str:
+    """Big numbers with a caption each; those that are None are left out."""
+    shown = [(k, v) for k, v in values.items() if v is not None and v != ""]
+    inner = "".join(f'<div class="card"><b>{cell(v)}</b><span>{k}</span></div>' for k, v in shown)
+    return f'<div class="cards">{inner}</div>' if shown else ""
+
+
+def note(text: str) -> str:
+    """A paragraph of plain text."""
+    return f"<p>{escape(text)}</p>" if text else ""

@@ -1,0 +1,135 @@
+"""``report.html``: everything the steps have to tell, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from functools import partial
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from bokeh.embed import components
+from bokeh.resources import Resources
+
+from mxdask import __version__
+from mxdask.io.atomic import replacing
+from mxdask.report.fate import fates
+from mxdask.report.markup import rows_table
+from mxdask.report.reading import rows_of
+from mxdask.report.section import Section
+from mxdask.report.sections import images, intensities, lattices, merging, overview, symmetry
+
+_SECTIONS: dict[str, Callable[[Mapping[str, Any]], Section]] = {
+    "import": images.importing,
+    "find_spots": images.spots,
+    "index": lattices.indexing,
+    "refine": lattices.refinement,
+    "integrate": intensities.integration,
+    "symmetry": symmetry.symmetry,
+    "cosym": partial(symmetry.symmetry, key="cosym"),
+    "scale": intensities.scaling,
+}
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>{css}</style>
+{bokeh}
+</head>
+<body>
+<nav aria-label="sections"><b>mxdask</b>{links}</nav>
+<main>
+<header><h1>{title}</h1><p>{subtitle}</p></header>
+{sections}
+<footer>Written by mxdask {version}. Legends hide and show curves, tables sort by their headings; numbers are in the
+.json files beside this page.</footer>
+</main>
+{script}
+<script>{javascript}</script>
+</body>
+</html>
+"""
+
+
+def write_report(
+    path: str | Path, summaries: Mapping[str, Mapping[str, Any]], *, title: str, subtitle: str = ""
+) -> Path:
+    """Write the report of a run, complete or not.
+
+    Parameters
+    ----------
+    summaries : step → summary, in the order of the steps. What a summary does not hold is left out of the page.
+    title : heading; subtitle : a line under it (default: which steps were done, and when this was written).
+
+    Returns
+    -------
+    The path of the page.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    html = render(summaries, title=title, subtitle=subtitle)
+    with replacing(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return path
+
+
+def render(summaries: Mapping[str, Mapping[str, Any]], *, title: str, subtitle: str = "") -> str:
+    """The page as a string."""
+    sections = [s for s in build_sections(summaries) if s.parts or s.lead]
+    figures = {f"{s.key}-{i}-{j}": figure for s in sections for i, j, figure in _figures(s)}
+    script, divisions = components(figures) if figures else ("", {})
+    bokeh = Resources(mode="inline", components=["bokeh"], minified=True).render() if figures else ""
+    steps = ", ".join(overview.STEP_NAMES.get(step, step) for step in summaries)
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return _PAGE.format(
+        title=escape(title), subtitle=escape(subtitle) or f"{escape(steps) or 'nothing done yet'} · {now}",
+        css=_asset("style.css"), bokeh=bokeh, script=script, javascript=_asset("behaviour.js"), version=__version__,
+        links="".join(f'<a href="#{s.key}">{escape(s.title)}</a>' for s in sections),
+        sections="\n".join(_section_html(s, divisions) for s in sections),
+    )  # fmt: skip
+
+
+def build_sections(summaries: Mapping[str, Mapping[str, Any]]) -> list[Section]:
+    """Sections in reading order: the result, every crystal, then step by step."""
+    crystals = fates(summaries)
+    sections = [overview.build(summaries, crystals), overview.fate_section(crystals, list(summaries))]
+    for step, summary in summaries.items():
+        if step in _SECTIONS:
+            sections.append(_SECTIONS[step](summary))
+        elif step not in ("merge", "export"):
+            sections.append(_unknown(step, summary))
+    sections.append(merging.merging(overview.statistics_of(summaries)))
+    return sections
+
+
+def _unknown(step: str, summary: Mapping[str, Any]) -> Section:
+    """A step the report does not know shows its rows."""
+    section = Section(step, step.replace("_", " ").capitalize())
+    section.add(rows_table(rows_of(summary)))
+    return section
+
+
+def _figures(section: Section) -> list[tuple[int, int, Any]]:
+    return [(i, j, f) for i, part in enumerate(section.parts) if isinstance(part, list) for j, f in enumerate(part)]
+
+
+def _section_html(section: Section, divisions: Mapping[str, str]) -> str:
+    body = []
+    for i, part in enumerate(section.parts):
+        if isinstance(part, str):
+            body.append(part)
+        else:
+            inner = "".join(f"<div>{divisions[f'{section.key}-{i}-{j}']}</div>" for j in range(len(part)))
+            body.append(f'<div class="plots">{inner}</div>')
+    lead = f"<p>{escape(section.lead)}</p>" if section.lead else ""
+    return f'<section id="{section.key}"><h2>{escape(section.title)}</h2>{lead}{"".join(body)}</section>'
+
+
+def _asset(name: str) -> str:
+    return files("mxdask.report").joinpath(name).read_text(encoding="utf-8")

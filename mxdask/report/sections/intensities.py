@@ -1,0 +1,158 @@
+"""Integration and scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mxdask.report.markup import cards, note, rows_table, table
+from mxdask.report.plots import MAX_LINES, histogram, lines, per_crystal, per_image, scatter
+from mxdask.report.reading import Row, array, column, good_rows, mapping, name_of, names_of, number, rows_of
+from mxdask.report.section import Section
+
+_MANY = 20
+
+# Curves per image: title, axis, name in the summary.
+_INTEGRATED_PER_IMAGE = (
+    ("Reflections per image", "reflections", "n_reflections"),
+    ("Strength per image", "mean I/σ", "i_over_sigma"),
+    ("Background per image", "counts/px", "background"),
+    ("Profile correlation per image", "CC", "correlation"),
+)
+_SCALED_PER_IMAGE = (
+    ("Scale per image", "scale factor", "scale"),
+    ("Strength per image", "mean I/σ", "I_over_sigma"),
+    ("Agreement per image", "Rmerge", "Rmerge"),
+)
+
+
+def integration(summary: Mapping[str, Any]) -> Section:
+    """Widths of spots, strength, and how many reflections could be fitted."""
+    section = Section("integrate", "Integration")
+    rows = rows_of(summary)
+    section.add(
+        cards(
+            {
+                "reflections": summary.get("n_reflections"), "summed": summary.get("n_integrated_sum"),
+                "profile-fitted": summary.get("n_integrated_prf"),
+            }
+        )
+    )  # fmt: skip
+    section.add(rows_table(rows, ("n_reflections", "n_integrated_sum", "n_integrated_prf", "sigma_b", "sigma_m")))
+    good = good_rows(rows)
+    names = names_of(good)
+    sigma_b, sigma_m = column(good, "sigma_b"), column(good, "sigma_m")
+    strength = {
+        "fitted": column(good, "mean_i_over_sigma_prf", "I_over_sigma"),
+        "summed": column(good, "mean_i_over_sigma_sum"),
+    }  # fmt: skip
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fitted = 100 * column(good, "n_integrated_prf") / column(good, "n_reflections")
+    section.plots(
+        [
+            scatter("Spot widths", "σ_b: divergence (°)", "σ_m: mosaicity (°)", sigma_b, sigma_m, names),
+            per_crystal("Strength", "mean I/σ", names, strength),
+            per_crystal("Profile-fitted reflections", "fitted (%)", names, {"fitted": fitted}),
+            histogram("Mosaicity", "σ_m (°)", {"σ_m": sigma_m}) if len(good) >= _MANY else None,
+            *image_figures(good, _INTEGRATED_PER_IMAGE),
+        ]
+    )  # fmt: skip
+    return section
+
+
+def image_figures(
+    rows: Sequence[Row], wanted: Sequence[tuple[str, str, str]], key: str | None = "per_image"
+) -> list[Any]:
+    """Per-image curves of rows that hold them, under ``key`` or (None) themselves: title, axis, name of the curve."""
+    held = [mapping(row.get(key)) if key else row for row in rows]
+    names = names_of(rows)
+    first = [float(images[0]) if len(images := array(h.get("image"))) else 1.0 for h in held]
+    return [per_image(title, y, names, [array(h.get(curve)) for h in held], first) for title, y, curve in wanted]
+
+
+def scaling(summary: Mapping[str, Any]) -> Section:
+    """Scales and B factors, what was rejected, and the error model."""
+    section = Section("scale", "Scaling")
+    rows = rows_of(summary)
+    model = mapping(summary.get("error_model"))
+    section.add(
+        cards(
+            {
+                "observations": summary.get("n_observations"), "outliers": summary.get("n_outliers"),
+                "error model a": _number(model.get("a")), "error model b": _number(model.get("b")),
+                "largest I/σ (ISa)": _number(model.get("ISa")),
+            }
+        )
+    )  # fmt: skip
+    section.add(note(str(model.get("reason") or "")))
+    section.add(rows_table(rows, ("n_observations", "n_outliers", "scale", "B", "I_over_sigma", "Rmerge")))
+    good = good_rows(rows)
+    names = names_of(good)
+    curves = rows_of(summary, "curves")
+    images = rows_of(summary, "images")
+    section.plots(
+        [
+            *_curve_figures(curves),
+            per_crystal("Scale", "mean scale", names, {"scale": column(good, "scale")}),
+            per_crystal("B factor", "mean B (Å²)", names, {"B": column(good, "B")}),
+            per_crystal("Agreement with the others", "Rmerge", names, {"Rmerge": column(good, "Rmerge")}),
+            *image_figures(images, _SCALED_PER_IMAGE, None),
+            _error_model_figure(model),
+        ]
+    )  # fmt: skip
+    section.add(_error_model_table(model))
+    return section
+
+
+def _curve_figures(curves: Sequence[Row]) -> list[Any]:
+    """Scale and B along the rotation; for many crystals as maps of colours over the sweep's length."""
+    figures = []
+    for title, y, key in (("Scale along the sweep", "scale", "scale"), ("B along the sweep", "B (Å²)", "B")):
+        values = [array(c.get(key)) for c in curves]
+        if len(curves) <= MAX_LINES:
+            turned = [array(c.get("phi")) for c in curves]
+            series = [
+                (name_of(c), phi - phi[0] if len(phi) else phi, v)
+                for c, phi, v in zip(curves, turned, values, strict=True)
+            ]
+            figures.append(lines(title, "rotation from the start (°)", y, series))
+        else:
+            figures.append(per_image(title, y, names_of(curves), values, [0.0] * len(curves)))
+    return figures
+
+
+def _error_model_figure(model: Row) -> Any:
+    bins = rows_of(model, "bins")
+    if not bins:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        intensity = np.sqrt(np.abs(column(bins, "I_max") * column(bins, "I_min")))
+    order = np.argsort(intensity)
+    positive = order[intensity[order] > 0]
+    series = [
+        (name, intensity[positive], column(bins, key)[positive])
+        for name, key in (("before", "variance_before"), ("after", "variance_after"))
+    ]
+    return lines("Normalised deviations", "⟨I⟩", "variance", series, markers=True, x_axis_type="log")
+
+
+def _error_model_table(model: Row) -> str:
+    bins = rows_of(model, "bins")
+    if not bins:
+        return ""
+    keys = [
+        ("I_max", "⟨I⟩ max"),
+        ("I_min", "⟨I⟩ min"),
+        ("n", "n"),
+        ("variance_before", "variance before"),
+        ("variance_after", "after"),
+    ]
+    body = [[b.get(k) for k, _ in keys] for b in bins]
+    return "<h3>Error model: variance of normalised deviations</h3>" + table([h for _, h in keys], body, kind="narrow")
+
+
+def _number(value: Any) -> float | None:
+    x = number(value)
+    return None if x != x else x

@@ -1,0 +1,209 @@
+"""The find_spots step: blocks of images → strong pixels and components → spots of each sweep."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mxdask.errors import MxdaskError, ParameterError
+from mxdask.flow import Failed, Flow
+from mxdask.images import ImageStack, open_stack
+from mxdask.models import Experiment, ExperimentList
+from mxdask.spots.images import BlockResult, find_in_block
+from mxdask.spots.params import Params
+from mxdask.spots.report import histogram, sweep_table
+from mxdask.spots.spots import STRONG_COLUMNS
+from mxdask.spots.sweep import SweepSpots, finish_sweep
+from mxdask.table import ReflectionTable
+
+log = logging.getLogger(__name__)
+
+# Images per task: small data sets are spread over the cores, large ones kept to few tasks.
+_FEW_IMAGES, _SMALL_BLOCK, _LARGE_BLOCK = 1000, 20, 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One sweep of images and the blocks it is cut into.
+
+    Attributes
+    ----------
+    rows : experiments on these images, in order. stack : None if ``problem`` says why there is none.
+    blocks : half-open ranges of frames. used : frames to look at.
+    """
+
+    rows: tuple[int, ...]
+    stack: ImageStack | None
+    blocks: tuple[tuple[int, int], ...] = ()
+    used: tuple[int, ...] = ()
+    problem: str = ""
+
+
+def run(
+    experiments: ExperimentList, reflections: ReflectionTable | None, params: Params, *, flow: Flow
+) -> tuple[ExperimentList, ReflectionTable, dict[str, Any]]:
+    """Find spots on all images of all experiments.
+
+    Parameters
+    ----------
+    experiments : with image set, detector and, for sweeps, scan.
+    reflections : not used; spot finding starts from images.
+
+    Returns
+    -------
+    The experiments, the strong spots (columns of ``STRONG_COLUMNS``; id = row of the experiment), and the summary
+    with one row per sweep.
+
+    Raises
+    ------
+    MxdaskError : no sweep at all could be read.
+    """
+    check(params)
+    plans = plan(experiments, params)
+    results = flow.compute([_sweep_node(flow, experiments, p, params) for p in plans], name="find-spots")
+    tables, rows = [], []
+    for p, result in zip(plans, results, strict=True):
+        found = _outcome(experiments, p, result)
+        rows.append(found.row)
+        if found.table is not None and len(found.table):
+            tables.append(_with_ids(found.table, experiments, p.rows))
+        _log_sweep(found)
+    if all(row["status"] == "failed" for row in rows):
+        raise MxdaskError(rows[0]["reason"] if rows else "no experiments: import images first")
+    identifiers = dict(enumerate(experiments.identifiers))
+    table = ReflectionTable.concat(tables) if tables else ReflectionTable.empty(STRONG_COLUMNS)
+    table.identifiers = identifiers
+    summary = {
+        "step": "find_spots",
+        "n_spots": len(table),
+        "n_images": sum(len(row.get("images", ())) for row in rows),
+        "rows": rows,
+    }
+    log.info("%s", sweep_table(rows))
+    return experiments, table, summary
+
+
+def check(params: Params) -> None:
+    """Raise ParameterError for values that do not go together."""
+    if not all(1 <= k <= 20 for k in params.threshold.dispersion.kernel_size):
+        raise ParameterError(f"kernel_size={params.threshold.dispersion.kernel_size}: half sizes are 1 to 20")
+    if params.filter.min_spot_size is not None and params.filter.min_spot_size > params.filter.max_spot_size:
+        raise ParameterError(
+            f"min_spot_size={params.filter.min_spot_size} is larger than max_spot_size={params.filter.max_spot_size}"
+        )
+    for corners in params.filter.untrusted.polygon:
+        if len(corners) < 6 or len(corners) % 2:
+            raise ParameterError("untrusted.polygon: give x,y of at least three corners")
+
+
+def plan(experiments: ExperimentList, params: Params) -> list[Plan]:
+    """Sweeps and their blocks, from metadata alone. Experiments on the same images are one sweep."""
+    groups = experiments.groups(lambda e: (id(e.imageset), e.scan and e.scan.array_range))
+    total = sum(_n_images(experiments[rows[0]]) for rows in groups.values())
+    size = params.block_size or (_SMALL_BLOCK if total < _FEW_IMAGES else _LARGE_BLOCK)
+    plans = []
+    for rows in groups.values():
+        experiment = experiments[rows[0]]
+        try:
+            stack = open_stack(experiment)
+        except MxdaskError as error:
+            plans.append(Plan(tuple(rows), None, problem=str(error)))
+            continue
+        used = tuple(used_frames(stack.array_range, params))
+        plans.append(Plan(tuple(rows), stack, tuple(cut(stack.array_range, size)), used))
+    return plans
+
+
+def cut(z_range: tuple[int, int], size: int) -> Iterator[tuple[int, int]]:
+    """Half-open ranges of nearly equal length, at most ``size``."""
+    first, end = z_range
+    n = -(-(end - first) // size)
+    edges = [first + (end - first) * k // n for k in range(n + 1)]
+    yield from zip(edges[:-1], edges[1:], strict=True)
+
+
+def used_frames(z_range: tuple[int, int], params: Params) -> Iterator[int]:
+    """Frames to look at: inside scan_range, not excluded."""
+    for z in range(*z_range):
+        image = z + 1
+        if params.scan_range and not any(first <= image <= last for first, last in params.scan_range):
+            continue
+        if image in params.exclude_images:
+            continue
+        if params.exclude_images_multiple is not None and image % params.exclude_images_multiple == 0:
+            continue
+        yield z
+
+
+def _n_images(experiment: Experiment) -> int:
+    if experiment.scan is not None:
+        return experiment.scan.n_images
+    return len(experiment.imageset.paths) if experiment.imageset is not None else 0
+
+
+def _sweep_node(flow: Flow, experiments: ExperimentList, p: Plan, params: Params) -> Any:
+    """The graph of one sweep: a task per block, one that joins them."""
+    if p.stack is None:
+        return flow.task(Failed, p.problem, name="unreadable-sweep")
+    experiment = experiments[p.rows[0]]
+    blocks = []
+    for first, end in p.blocks:
+        used = tuple(z for z in p.used if first <= z < end)
+        blocks.append(flow.task(find_in_block, p.stack, experiment, params, (first, end), used, name="find-spots", keep=True))
+    return flow.task(_reduce, experiment, params, blocks, name="join-spots")
+
+
+def _reduce(experiment: Experiment, params: Params, blocks: Sequence[BlockResult | Failed]) -> SweepSpots:
+    """Join the blocks of one sweep.
+
+    Raises
+    ------
+    MxdaskError : a block could not be done.
+    """
+    done = [b for b in blocks if isinstance(b, BlockResult)]
+    if len(done) < len(blocks):
+        reason = next(b.reason for b in blocks if isinstance(b, Failed))
+        raise MxdaskError(reason)
+    return finish_sweep(experiment, params, done)
+
+
+def _outcome(experiments: ExperimentList, p: Plan, result: SweepSpots | Failed) -> SweepSpots:
+    """The sweep's result with its identity; a failure becomes a row like the others."""
+    experiment = experiments[p.rows[0]]
+    row: dict[str, Any] = {"sweep": experiment.name, "identifier": experiment.identifier}
+    if isinstance(result, Failed):
+        if result.detail:
+            log.debug("%s", result.detail)
+        return SweepSpots(None, row | {"status": "failed", "reason": result.reason, "n_spots": 0})
+    return SweepSpots(result.table, row | result.row)
+
+
+def _with_ids(table: ReflectionTable, experiments: ExperimentList, rows: Sequence[int]) -> ReflectionTable:
+    """Spots belong to the first experiment on their images whose scan covers them."""
+    ids = np.full(len(table), -1, np.int32)
+    z = table["xyzobs.px.value"][:, 2]
+    for row in reversed(rows):
+        scan = experiments[row].scan
+        inside = np.ones(len(z), bool) if scan is None else (z >= scan.array_range[0]) & (z < scan.array_range[1])
+        ids[inside] = row
+    table["id"] = ids
+    return table
+
+
+def _log_sweep(found: SweepSpots) -> None:
+    row = found.row
+    if row["status"] == "failed":
+        log.warning("%s: %s", row["sweep"], row["reason"])
+        return
+    log.info(
+        "%s: %d spots on %d images (%d components: %d too small, %d too large, %d off-centre)", row["sweep"], row["n_spots"],
+        len(row["images"]), row["n_components"], row["n_too_small"], row["n_too_large"], row["n_off_centre"],
+    )  # fmt: skip
+    for image, reason in row["bad_images"]:
+        log.warning("%s: image %d left out: %s", row["sweep"], image, reason)
+    if row["n_spots"]:
+        log.info("%s", histogram(row["spots_per_image"], row["images"][0]))
