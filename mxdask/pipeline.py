@@ -85,9 +85,19 @@ def run_step(
 def _write_mtz(
     step: str, run: RunDirectory, params: StepParams, experiments: ExperimentList, reflections: ReflectionTable
 ) -> dict[str, Any]:
+    from mxdask.io.mtz import write_merged, write_unmerged
+    from mxdask.merge.export import unmerged
+    from mxdask.merge.step import merge
+
     path = run / FILES[step].others[0]
-    module = importlib.import_module("mxdask.merge.step" if step == "merge" else "mxdask.merge.export")
-    summary: dict[str, Any] = module.run(experiments, reflections, params, path)
+    if step == "merge":
+        merged = merge(experiments, reflections, params)  # type: ignore[arg-type]
+        write_merged(path, merged)
+        summary = merged.summary
+    else:
+        result = unmerged(experiments, reflections, params)  # type: ignore[arg-type]
+        write_unmerged(path, result.content, result.batches)
+        summary = result.content.summary
     run.save_summary(step, summary)
     return summary
 

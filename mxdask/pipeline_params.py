@@ -6,17 +6,16 @@ from typing import Any
 
 from pydantic import Field
 
-from mxdask.cosym import params as cosym
-from mxdask.importing import params as importing
-from mxdask.index import params as index
-from mxdask.integrate import params as integrate
-from mxdask.merge import export_params
-from mxdask.merge import params as merge
+from mxdask.cosym import params as cosym_params
+from mxdask.importing import params as importing_params
+from mxdask.index import params as index_params
+from mxdask.integrate import params as integrate_params
+from mxdask.merge import params as merge_params
 from mxdask.params import StepParams, build
-from mxdask.refine import params as refine
-from mxdask.scale import params as scale
-from mxdask.spots import params as spots
-from mxdask.symmetry import params as symmetry
+from mxdask.refine import params as refine_params
+from mxdask.scale import params as scale_params
+from mxdask.spots import params as spots_params
+from mxdask.symmetry import params as symmetry_params
 
 
 class Params(StepParams):
@@ -33,16 +32,16 @@ class Params(StepParams):
     joint: bool | None = Field(
         None, description="Index all sweeps as one crystal (true), each for itself (false), or decide from the data."
     )
-    importing: importing.Params = importing.Params()
-    find_spots: spots.Params = spots.Params()
-    index: index.Params = index.Params()
-    refine: refine.Params = refine.Params()
-    integrate: integrate.Params = integrate.Params()
-    cosym: cosym.Params = cosym.Params()
-    symmetry: symmetry.Params = symmetry.Params()
-    scale: scale.Params = scale.Params()
-    merge: merge.Params = merge.Params()
-    export: export_params.Params = export_params.Params()
+    importing: importing_params.Params = importing_params.Params()
+    find_spots: spots_params.Params = spots_params.Params()
+    index: index_params.Params = index_params.Params()
+    refine: refine_params.Params = refine_params.Params()
+    integrate: integrate_params.Params = integrate_params.Params()
+    cosym: cosym_params.Params = cosym_params.Params()
+    symmetry: symmetry_params.Params = symmetry_params.Params()
+    scale: scale_params.Params = scale_params.Params()
+    merge: merge_params.Params = merge_params.Params()
+    export: merge_params.ExportParams = merge_params.ExportParams()
 
 
 # Common parameter → where the steps that know it have it.

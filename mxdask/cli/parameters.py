@@ -18,7 +18,7 @@ _MODELS = {
     "symmetry": "mxdask.symmetry.params",
     "scale": "mxdask.scale.params",
     "merge": "mxdask.merge.params",
-    "export": "mxdask.merge.export_params",
+    "export": "mxdask.merge.params",
 }
 
 
@@ -26,5 +26,6 @@ def parameters_of(command: str) -> type[StepParams] | None:
     """The ``Params`` model of a command; None for commands without parameters."""
     if command not in _MODELS:
         return None
-    model: type[StepParams] = importlib.import_module(_MODELS[command]).Params
+    name = "ExportParams" if command == "export" else "Params"
+    model: type[StepParams] = getattr(importlib.import_module(_MODELS[command]), name)
     return model

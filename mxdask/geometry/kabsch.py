@@ -1,4 +1,4 @@
-"""Kabsch's local coordinate system of a reflection, and quantities that follow from it (back.md 3, 9.1; Kabsch 2010)."""
+"""Kabsch's local coordinate system of a reflection, and what follows from it (back.md 3, 9.1; Kabsch 2010)."""
 
 from __future__ import annotations
 

@@ -61,7 +61,9 @@ def predict_all(
     beam, detector, goniometer = experiment.beam, experiment.detector, experiment.goniometer
     scan, crystal = experiment.scan, experiment.crystal
     if beam is None or detector is None or goniometer is None or scan is None or crystal is None:
-        raise MxdaskError(f"{experiment.name}: prediction needs beam, detector, goniometer, scan and crystal; index first")
+        raise MxdaskError(
+            f"{experiment.name}: prediction needs beam, detector, goniometer, scan and crystal; index first"
+        )
     if scan.is_still:
         raise MxdaskError(f"{experiment.name}: the images are stills; only rotation data can be predicted")
     limit = max(detector.d_min(beam.s0) if d_min is None else d_min, beam.wavelength / 2)

@@ -101,11 +101,7 @@ def _phase(indices, row, A, s0, axis, s0m):
     rm = x * axis[0] + y * axis[1] + z * axis[2]
     X = 0.5 * (x * x + y * y + z * z) + s0m * rm
     Y = s0[0] * x + s0[1] * y + s0[2] * z - s0m * rm
-    Z = (
-        s0[0] * (axis[1] * z - axis[2] * y)
-        + s0[1] * (axis[2] * x - axis[0] * z)
-        + s0[2] * (axis[0] * y - axis[1] * x)
-    )
+    Z = s0[0] * (axis[1] * z - axis[2] * y) + s0[1] * (axis[2] * x - axis[0] * z) + s0[2] * (axis[0] * y - axis[1] * x)
     return X, Y, Z
 
 
@@ -171,11 +167,11 @@ def varying_crossings(indices, A, s0, axis, epsilon, delta_s0, phi_0, width, set
             b += shift
             while a <= high:
                 if width > 0:
-                    first = int(math.floor((a - phi_0) / width)) - 1
-                    last = int(math.floor((b - phi_0) / width)) + 1
+                    first = math.floor((a - phi_0) / width) - 1
+                    last = math.floor((b - phi_0) / width) + 1
                 else:
-                    first = int(math.floor((b - phi_0) / width)) - 1
-                    last = int(math.floor((a - phi_0) / width)) + 1
+                    first = math.floor((b - phi_0) / width) - 1
+                    last = math.floor((a - phi_0) / width) + 1
                 for frame in range(max(first, 0), min(last, n_images - 1) + 1):
                     alpha = _crossing_in_image(h, k, l, setting, beams, frame, q2_max)
                     if alpha >= 0.0 and not (_seen(rows, frames, n, row, frame)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import hdf5plugin
@@ -20,7 +21,7 @@ HEADER_BYTES = 12
 
 
 @functools.cache
-def _decompress() -> ctypes._CFuncPtr | None:
+def _decompress() -> Callable[..., int] | None:
     """``bshuf_decompress_lz4(in, out, n_elements, item_size, block_elements) -> bytes read``; None if not found."""
     for library in sorted(Path(hdf5plugin.PLUGIN_PATH).glob("libh5bshuf.*")):
         try:

@@ -137,7 +137,7 @@ class Hdf5Frames:
                 descriptor = self._descriptors[path] = os.open(path, os.O_RDONLY)
             except OSError as error:
                 raise FileError(f"{where} cannot be read ({error.strerror})") from error
-        view, done = memoryview(target), 0
+        view, done = target.data, 0
         while done < len(view):
             count = os.preadv(descriptor, [view[done:]], offset + done)
             if count == 0:

@@ -24,7 +24,7 @@ _lock = threading.Lock()
 def share(mask: np.ndarray) -> np.ndarray:
     """The one read-only array of this process with these contents."""
     mask = np.ascontiguousarray(mask, dtype=bool)
-    key = hashlib.blake2b(mask.view(np.uint8), digest_size=16, person=str(mask.shape).encode()[:16]).digest()
+    key = hashlib.blake2b(mask.tobytes(), digest_size=16, person=str(mask.shape).encode()[:16]).digest()
     with _lock:
         if key not in _distinct:
             mask.setflags(write=False)

@@ -194,9 +194,8 @@ def open_stack(experiment: Experiment) -> ImageStack:
             _check_windows(windows, shape, imageset.template or imageset.paths[0])
     except FileError as error:
         raise FileError(f"sweep {experiment.name}: {error}") from error
-    return ImageStack(
-        experiment.name, source, frames, (first, end), windows, tuple(p.untrusted for p in detector), imageset.mask
-    )
+    untrusted = tuple(p.untrusted for p in detector.panels)
+    return ImageStack(experiment.name, source, frames, (first, end), windows, untrusted, imageset.mask)
 
 
 def _source(imageset: ImageSet, first: int, end: int) -> tuple[Source, range | tuple[int, ...]]:

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -131,7 +132,7 @@ def _write_shard(stack: ImageStack, path: str, row: int, block: int) -> dict[str
             frame = reader.read_whole(stack.array_range[0] + row + k)
             frames = np.empty((count, *frame.shape), dtype=frame.dtype) if frames is None else frames
             frames[k] = frame
-            crc.append(zlib.crc32(np.ascontiguousarray(frame)))
+            crc.append(zlib.crc32(np.ascontiguousarray(frame).data))
             largest.append(int(frame.max()))
     zarr.open_group(path, mode="r+")[FRAMES][row : row + count] = frames
     with replacing(note) as temporary:
@@ -155,11 +156,11 @@ def read_store_header(path: str) -> ImageHeader:
     """
     open_frames(path)
     content = zarr.open_group(path, mode="r").attrs["experiment"]
-    kinds = {
+    kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
         "beam": beam_from_dict, "detector": detector_from_dict, "goniometer": goniometer_from_dict,
         "scan": scan_from_dict,
     }  # fmt: skip
-    models = {kind: build(content[kind][0]) if content[kind] else None for kind, build in kinds.items()}
+    models: dict[str, Any] = {kind: build(content[kind][0]) if content[kind] else None for kind, build in kinds.items()}
     if models["beam"] is None or models["detector"] is None:
         raise FileError(f"{path}: the store's experiment has no beam or detector; convert the images again")
     return ImageHeader(path, "Zarr", **models, is_container=True, template=path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -35,10 +36,9 @@ def apply_overrides(sweeps: Sequence[Sweep], given: Input, geometry: Geometry) -
     out = []
     for sweep in sweeps:
         beam = _once(beams, id(sweep.beam), sweep.beam, lambda b: _beam(b, geometry))
-        detector = _once(
-            detectors, (id(sweep.detector), id(sweep.beam)), sweep.detector,
-            lambda d, old=sweep.beam, new=beam: _detector(d, old, new, geometry.detector),
-        )  # fmt: skip
+        is_new = beam.wavelength != sweep.beam.wavelength
+        change = functools.partial(_detector, beam=beam, given=geometry.detector, new_wavelength=is_new)
+        detector = _once(detectors, (id(sweep.detector), id(sweep.beam)), sweep.detector, change)
         goniometer = sweep.goniometer
         if goniometer is not None:
             goniometer = _once(goniometers, id(goniometer), goniometer, lambda g: _goniometer(g, geometry.goniometer))
@@ -136,11 +136,11 @@ def _inverted(goniometer: Goniometer, invert: bool) -> Goniometer:
 # ---- detector ------------------------------------------------------------------------------------------------------
 
 
-def _detector(detector: Detector, old_beam: Beam, beam: Beam, given: DetectorGeometry) -> Detector:
+def _detector(detector: Detector, beam: Beam, given: DetectorGeometry, new_wavelength: bool) -> Detector:
     frame = [given.fast_axis, given.slow_axis, given.origin]
     if len(detector) > 1 and any(v is not None for v in frame):
         raise ParameterError(f"detector: fast_axis, slow_axis and origin suit one panel, this one has {len(detector)}")
-    panels = [_panel(p, beam, given, beam.wavelength != old_beam.wavelength) for p in detector.panels]
+    panels = [_panel(p, beam, given, new_wavelength) for p in detector.panels]
     shift = np.zeros(3)
     if given.distance is not None:
         shift = _distance_shift(panels[0], beam, given.distance, several=len(panels) > 1)

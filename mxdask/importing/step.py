@@ -103,7 +103,7 @@ def _batches(paths: Sequence[str]) -> list[list[str]]:
     return batches
 
 
-def _experiment(sweep: Sweep, params: Params, lookups: dict[str, str | None]) -> Experiment:
+def _experiment(sweep: Sweep, params: Params, lookups: dict[str, Any]) -> Experiment:
     first = sweep.scan.image_range[0]
     scan = sweep.scan if params.image_range is None else sweep.scan.cut(*params.image_range)
     indices = None
@@ -121,9 +121,9 @@ def _experiment(sweep: Sweep, params: Params, lookups: dict[str, str | None]) ->
     return experiment
 
 
-def _lookups(given: Lookup) -> dict[str, str | None]:
+def _lookups(given: Lookup) -> dict[str, Any]:
     """Absolute names of the look-up files; all must exist."""
-    out: dict[str, str | None] = {}
+    out: dict[str, Any] = {}
     for kind, name in given.model_dump().items():
         path = None if name is None else Path(name).expanduser().resolve()
         if path is not None and not path.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +59,8 @@ def overall(experiments: ExperimentList, formats: Sequence[str]) -> dict[str, An
 
 _COMPARED = (
     ("wavelength", "wavelength", "{:.6g} Å", 1e-6), ("distance", "distance", "{:.3f} mm", 0.05),
-    ("beam_centre", "beam centre", "{}", 0.5), ("axis", "rotation axis", "{}", 1e-4), ("setting", "setting", "{}", 1e-3),
+    ("beam_centre", "beam centre", "{}", 0.5), ("axis", "rotation axis", "{}", 1e-4),
+    ("setting", "setting", "{}", 1e-3),
     ("width", "image width", "{:.4g}°", 1e-4), ("exposure_time", "exposure", "{:.4g} s", 1e-6),
     ("n_panels", "panels", "{}", 0),
 )  # fmt: skip
@@ -67,7 +69,7 @@ _COMPARED = (
 def differences(rows: Sequence[dict[str, Any]]) -> list[str]:
     """One line for each quantity in which a sweep differs from the one before it."""
     out = []
-    for before, after in zip(rows[:-1], rows[1:], strict=True):
+    for before, after in itertools.pairwise(rows):
         for key, label, form, tolerance in _COMPARED:
             a, b = before.get(key), after.get(key)
             if not _alike(a, b, tolerance):
@@ -95,7 +97,7 @@ def _shown(form: str, value: Any) -> str:
 def summary_table(rows: Sequence[dict[str, Any]]) -> str:
     """The sweeps as a table for the log."""
     header = ("sweep", "images", "range", "start/°", "width/°", "λ/Å", "distance/mm", "beam centre/px")
-    body = []
+    body: list[tuple[Any, ...]] = []
     for row in rows:
         if row["status"] != "ok":
             body.append((row["sweep"], "-", row["reason"], None, None, None, None, None))
@@ -103,7 +105,8 @@ def summary_table(rows: Sequence[dict[str, Any]]) -> str:
         first, last = row.get("image_range", (0, 0))
         body.append(
             (
-                row["sweep"], row.get("n_images"), f"{first}-{last}", f"{row.get('start', 0):.2f}", f"{row.get('width', 0):.3f}",
+                row["sweep"], row.get("n_images"), f"{first}-{last}",
+                f"{row.get('start', 0):.2f}", f"{row.get('width', 0):.3f}",
                 f"{row['wavelength']:.5f}", f"{row['distance']:.2f}", _shown("{}", row["beam_centre"]),
             )
         )  # fmt: skip

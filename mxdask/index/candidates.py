@@ -15,6 +15,12 @@ _OFFSET_SPOTS = 300
 # A shift must raise the mean cosine of the phases by this much at the edge of the search range to be believed.
 _OFFSET_PENALTY = 0.05
 _LINEAR_CYCLES = 3
+_LEAST_INDEXED = 5
+# A known cell is first laid on so many spots of lowest resolution.
+_FIRST_SPOTS = 60
+# Six more parameters must pay for themselves, and may not change the cell by more than this.
+_BITS_FOR_FREE_CELL = 60.0
+_MAX_STRAIN = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +74,7 @@ def detector_shift(spots: SweepSpots, rows: np.ndarray, max_shift: float) -> np.
     score = score - _OFFSET_PENALTY * radius2
     if score.max() - score[steps, steps] < _OFFSET_PENALTY:
         return np.zeros(2)
-    i, j = np.unravel_index(np.argmax(score), score.shape)
+    i, j = divmod(int(np.argmax(score)), score.shape[1])
     return np.array([_vertex(grid, score[:, j], i), _vertex(grid, score[i, :], j)])
 
 
@@ -83,7 +89,7 @@ def _vertex(grid: np.ndarray, values: np.ndarray, i: int) -> float:
 
 
 def fit_lattice(rlp: np.ndarray, hkl: np.ndarray, distance: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Real-space vectors that best turn points into their indices: linear least squares, the nearer half counts most."""
+    """Real-space vectors that best turn points into their indices (linear least squares, near points count most)."""
     scale = max(float(np.median(distance)), 1e-3)
     weights = 1.0 / (1.0 + (distance / (2.0 * scale)) ** 2)
     normal = (rlp * weights[:, None]).T @ rlp
@@ -102,7 +108,6 @@ def evaluate(
     *,
     tolerance: float,
     max_shift: float,
-    is_fixed_cell: bool = False,
     absent_threshold: float = 0.9,
     min_volume: float = 25.0,
     min_cell: float = 3.0,
@@ -111,33 +116,67 @@ def evaluate(
 
     Parameters
     ----------
-    rows : real-space vectors (3, 3). With ``is_fixed_cell`` they are turned as a rigid body only, and the check
-        whether the cell is too large is left out.
+    rows : real-space vectors (3, 3).
+    tolerance : largest distance from whole-number indices. max_shift : px, error of the beam centre allowed for.
+    absent_threshold : fraction of indices that obey a rule from which on the cell is taken as too large.
     """
     shift = detector_shift(spots, rows, max_shift)
     rlp = spots.rlp + spots.shift_gradient @ shift
     for _ in range(_LINEAR_CYCLES):
         found = assign(rlp, [np.linalg.inv(rows)], tolerance=tolerance)
         hit = found.lattice >= 0
-        if np.count_nonzero(hit) < 5:
+        if np.count_nonzero(hit) < _LEAST_INDEXED:
             return None
-        if not is_fixed_cell:
-            smaller = too_large(rows, found.hkl[hit], absent_threshold)
-            if smaller is not None:
-                rows = smaller
-                continue
-        fitted = fit_lattice(rlp[hit], found.hkl[hit].astype(float), found.distance[hit], rows)
-        if is_fixed_cell:
-            u, _, vt = np.linalg.svd(np.linalg.inv(rows) @ fitted)
-            rows = rows @ (u @ vt)
+        smaller = too_large(rows, found.hkl[hit], absent_threshold)
+        if smaller is not None:
+            rows = smaller
         else:
-            rows = fitted
-    if not is_fixed_cell:
-        tidy = reduced(rows)
-        if tidy is None or abs(np.linalg.det(tidy)) < min_volume or np.linalg.norm(tidy, axis=1).min() < min_cell:
-            return None
-        rows = tidy
-    return scored(spots, Candidate(rows, shift), tolerance=tolerance)
+            rows = fit_lattice(rlp[hit], found.hkl[hit].astype(float), found.distance[hit], rows)
+    tidy = reduced(rows)
+    if tidy is None or abs(np.linalg.det(tidy)) < min_volume or np.linalg.norm(tidy, axis=1).min() < min_cell:
+        return None
+    return scored(spots, Candidate(tidy, shift), tolerance=tolerance)
+
+
+def evaluate_known(spots: SweepSpots, rows: np.ndarray, *, tolerance: float, max_shift: float) -> Candidate | None:
+    """Adjust an oriented known cell to the spots: as a rigid body, and freely where the spots clearly want it.
+
+    The resolution is extended step by step, for a cell that is given to a per cent gets high indices wrong.
+    """
+    shift = detector_shift(spots, rows, max_shift)
+    rlp = spots.rlp + spots.shift_gradient @ shift
+    order = np.argsort(np.einsum("ij,ij->i", rlp, rlp), kind="stable")
+    rigid, free = rows, rows
+    count = min(len(order), _FIRST_SPOTS)
+    while True:
+        near = rlp[order[:count]]
+        rigid = _as_rigid_body(rigid, _fitted(near, rigid, tolerance))
+        free = _fitted(near, free if count > _FIRST_SPOTS else rigid, tolerance)
+        if count == len(order):
+            break
+        count = min(len(order), 2 * count)
+    stiff, loose = (scored(spots, Candidate(r, shift), tolerance=tolerance) for r in (rigid, free))
+    like_start = np.abs(free @ np.linalg.inv(rigid) - np.eye(3)).max() < _MAX_STRAIN
+    gain = (loose.fit - stiff.fit) * len(spots)
+    best = loose if like_start and gain > _BITS_FOR_FREE_CELL else stiff
+    return best if best.n_indexed >= _LEAST_INDEXED else None
+
+
+def _fitted(rlp: np.ndarray, rows: np.ndarray, tolerance: float) -> np.ndarray:
+    """The lattice fitted to the points it indexes, twice; as it was if they are too few."""
+    for _ in range(2):
+        found = assign(rlp, [np.linalg.inv(rows)], tolerance=tolerance)
+        hit = found.lattice >= 0
+        if np.count_nonzero(hit) < _LEAST_INDEXED:
+            return rows
+        rows = fit_lattice(rlp[hit], found.hkl[hit].astype(float), found.distance[hit], rows)
+    return rows
+
+
+def _as_rigid_body(rows: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """The lattice turned as the fitted one is turned, without its strain."""
+    u, _, vt = np.linalg.svd(np.linalg.inv(rows) @ fitted)
+    return rows @ (u @ vt)
 
 
 def scored(spots: SweepSpots, candidate: Candidate, *, tolerance: float) -> Candidate:

@@ -102,4 +102,3 @@ def _check_volumes(before: Sequence[Crystal], after: Sequence[Crystal], params: 
         change = abs(new.volume / old.volume - 1.0)
         if change > _MAX_VOLUME_CHANGE:
             raise MxdaskError(f"the cell volume changed by {100 * change:.0f} % in refinement")
-

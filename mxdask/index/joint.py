@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mxdask.index.known_symmetry import match_cell
 from mxdask.index.lattices import smallest_rotation
 from mxdask.index.sweep import primitive_rows
+from mxdask.index.symmetric_cell import in_basis
 from mxdask.index.tasks import Result
+from mxdask.lattice.cells import minimum_cell
 from mxdask.lattice.metric import lattice_group
+from mxdask.models import Crystal
 from mxdask.models.crystal import cell_parameters
 
 MAX_ANGLE = 2.5  # degrees between orientations of one crystal in several sweeps (front.md 9.9: 2 to 3)
@@ -48,21 +51,56 @@ def judge(results: Sequence[Result]) -> Verdict:
 def angle_between(one: Result, other: Result) -> float | None:
     """Degrees between the first lattices of two results, modulo lattice symmetry; None if the cells differ."""
     assert one.solution is not None and other.solution is not None
-    reference = primitive_rows(one.solution.crystals[0])
-    rows = primitive_rows(other.solution.crystals[0])
-    P = match_cell(rows, reference, 0.05, 3.0)
+    change = _nearest_choice(other.solution.crystals[0], one.solution.crystals[0])
+    return None if change is None else change[1]
+
+
+def _nearest_choice(crystal: Crystal, reference: Crystal) -> tuple[np.ndarray, float] | None:
+    """The change of basis h' = P·h (3, 3) of a crystal's primitive cell that turns it nearest to another; the angle."""
+    goal, rows = primitive_rows(reference), primitive_rows(crystal)
+    P = match_cell(rows, goal, 0.05, 3.0)
     if P is None:
         return None
-    return smallest_rotation(P @ rows, reference, lattice_group(cell_parameters(reference), 2.0))
+    group = lattice_group(cell_parameters(goal), 2.0)
+    angles = [smallest_rotation(P @ rows, goal, W[None]) for W in group]
+    best = int(np.argmin(angles))
+    return group[best] @ P, angles[best]
+
+
+def with_indices_like(result: Result, reference: Result) -> Result:
+    """One of several sweeps of a crystal with that of the possible choices of indices that the reference has."""
+    assert result.solution is not None and reference.solution is not None
+    solution = result.solution
+    change = _nearest_choice(solution.crystals[0], reference.solution.crystals[0])
+    if change is None or len(solution.crystals) != 1:
+        return result
+    here, there = _to_primitive(solution.crystals[0]), _to_primitive(reference.solution.crystals[0])
+    P = np.linalg.inv(there) @ change[0] @ here
+    if np.abs(P - np.rint(P)).max() > 1e-6 or np.allclose(P, np.eye(3)):
+        return result
+    fit = in_basis(solution.fit, P, solution.crystals[0].space_group_hall)
+    found = replace(solution.assignment, hkl=np.rint(solution.assignment.hkl @ P.T).astype(np.int32))
+    turned = replace(solution, crystals=fit.crystals, fit=fit, assignment=found)
+    return replace(result, outcome=replace(result.outcome, solution=turned))
+
+
+def _to_primitive(crystal: Crystal) -> np.ndarray:
+    return minimum_cell(crystal.cell, crystal.space_group.centring_type())[0]
 
 
 def joint_is_better(joint: Result, separate: Sequence[Result]) -> bool:
-    """Whether one crystal explains all sweeps at least about as well as one crystal each."""
+    """Whether one crystal explains all sweeps about as well, and fits them about as closely, as one crystal each."""
     if joint.solution is None:
         return False
-    alone = sum(r.solution.n_indexed for r in separate if r.solution is not None)
+    alone = [r.solution for r in separate if r.solution is not None]
     spots = joint.solution.spots
     hit = joint.solution.assignment.lattice >= 0
-    fractions = [float(hit[spots.table["imageset_id"] == k].mean()) for k in range(len(spots.sweeps))
-                 if np.any(spots.table["imageset_id"] == k)]  # fmt: skip
-    return joint.solution.n_indexed >= 0.95 * alone and min(fractions) >= 0.4
+    sweep = spots.table["imageset_id"]
+    fractions = [float(hit[sweep == k].mean()) for k in range(len(spots.sweeps)) if np.any(sweep == k)]
+    if joint.solution.n_indexed < 0.95 * sum(s.n_indexed for s in alone) or min(fractions) < 0.4:
+        return False
+    if not alone:
+        return True
+    # Sweeps whose goniometer angles are not quite right index together but fit badly: then they stay apart.
+    apart = np.sqrt(np.mean([s.fit.rmsd_mm**2 for s in alone], axis=0))
+    return bool(np.all(joint.solution.fit.rmsd_mm < 2.0 * apart))

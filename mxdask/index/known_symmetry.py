@@ -127,9 +127,10 @@ def match_cell(
     pairs = np.abs(angle - _angle(target[0], target[1])) <= angle_tolerance
     for a, b in zip(first[pairs], second[pairs], strict=True):
         c = choice[2]
-        near = (np.abs(_angles(vectors, lengths, np.full(len(c), a), c) - _angle(target[0], target[2])) <= angle_tolerance) & (
-            np.abs(_angles(vectors, lengths, np.full(len(c), b), c) - _angle(target[1], target[2])) <= angle_tolerance
-        )
+        near = np.ones(len(c), dtype=bool)
+        for chosen, axis in ((a, 0), (b, 1)):
+            angle = _angles(vectors, lengths, np.full(len(c), chosen), c)
+            near &= np.abs(angle - _angle(target[axis], target[2])) <= angle_tolerance
         for third in c[near]:
             P = _COMBINATIONS[[a, b, third]]
             if round(float(np.linalg.det(P))) != 1:

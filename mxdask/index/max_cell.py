@@ -43,7 +43,6 @@ def boxes_overlap(bbox: np.ndarray, panel: np.ndarray) -> np.ndarray:
         return hit
     order = np.lexsort((bbox[:, 4], panel))
     box, plane = bbox[order].astype(np.int64), panel[order].astype(np.int64)
-    longest = int((box[:, 5] - box[:, 4]).max())
     # Boxes are sorted by their first frame: those that may meet box i start before its last frame.
     key = plane * (1 << 40) + box[:, 4]
     end = np.searchsorted(key, plane * (1 << 40) + box[:, 5], side="left")
@@ -51,7 +50,6 @@ def boxes_overlap(bbox: np.ndarray, panel: np.ndarray) -> np.ndarray:
     meets = np.ones(len(first), dtype=bool)
     for k in (0, 2):
         meets &= (box[first, k] < box[second, k + 1]) & (box[second, k] < box[first, k + 1])
-    assert longest >= 0
     hit[order[first[meets]]] = True
     hit[order[second[meets]]] = True
     return hit
@@ -104,7 +102,7 @@ def estimate_max_cell(tables: Sequence[ReflectionTable], params: MaxCellEstimati
     periods = periods[: len(periods) - int(0.01 * len(periods))]
     if len(periods) <= _MIN_NEIGHBOURS:
         raise MxdaskError(
-            f"only {len(periods)} neighbouring spots: too few to estimate the longest axis; give max_cell= or unit_cell="
+            f"only {len(periods)} neighbouring spots: too few to estimate max_cell; give it, or unit_cell="
         )
     if params.nearest_neighbor_percentile is not None:
         return params.multiplier * float(np.percentile(periods, params.nearest_neighbor_percentile))

@@ -1,4 +1,4 @@
-"""Orientations of a known cell: one lattice vector from a search over directions or periods, the rest by turning about it."""
+"""Orientations of a known cell: one lattice vector by a search over directions, the rest by turning about it."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def _turn_scores(points: np.ndarray, rows: np.ndarray, axis: np.ndarray, turns: 
     for v in rows:
         along = (points @ axis) * (v @ axis)
         across = v - (v @ axis) * axis
-        phase = along + np.outer(np.cos(turns), points @ across) + np.outer(np.sin(turns), points @ np.cross(axis, across))
+        phase = along + np.outer(np.cos(turns), points @ across)
+        phase += np.outer(np.sin(turns), points @ np.cross(axis, across))
         wave = np.exp(2j * np.pi * phase)
         score += np.abs(wave.sum(axis=1)) ** 2
     return score / (len(rows) * len(points) ** 2)

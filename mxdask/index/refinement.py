@@ -93,9 +93,7 @@ def fit_models(
         max_iterations=_QUICK_STEPS if quick else 100,
     )
     result = refine_static(experiments, table, options)
-    return Fit(
-        result.experiments, result.reflections, result.rmsd, result.rmsd_mm, result.notes, len(crystals)
-    )
+    return Fit(result.experiments, result.reflections, result.rmsd, result.rmsd_mm, result.notes, len(crystals))
 
 
 def indexed_table(table: ReflectionTable, found: Assignment, n_lattices: int) -> ReflectionTable:

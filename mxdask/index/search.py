@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from mxdask.index import fft1d, fft3d
-from mxdask.index.candidates import Candidate, evaluate, scored
+from mxdask.index.candidates import Candidate, evaluate, evaluate_known, scored
 from mxdask.index.known_symmetry import TargetSymmetry, match_cell
 from mxdask.index.lattices import combinations, same_lattice, smallest_rotation
 from mxdask.index.orientation import directions_of_known_length, orientations
@@ -63,7 +63,7 @@ def search(
     spots : unindexed spots of one crystal's sweeps.
     method : fft3d, fft1d or real_space_grid_search (needs a known cell).
     max_cell : Å.
-    others : real-space vectors of lattices found before; candidates turned less than the minimum separation are dropped.
+    others : lattices found before; candidates turned less than the minimum separation from them are dropped.
     max_shift : px, error of the beam centre allowed for; default from ``params``.
     """
     shift = params.basis_vector_combinations.offset_search if max_shift is None else max_shift
@@ -103,11 +103,13 @@ def _evaluate_all(
         if any(same_lattice(rows, other) for other in seen):
             continue
         seen.append(rows)
-        candidate = evaluate(
-            spots, rows, tolerance=params.hkl_tolerance, max_shift=shift, is_fixed_cell=target.cell is not None,
-            absent_threshold=combine.sys_absent_threshold, min_volume=params.min_cell_volume,
-            min_cell=params.min_cell,
-        )  # fmt: skip
+        if target.cell is not None:
+            candidate = evaluate_known(spots, rows, tolerance=params.hkl_tolerance, max_shift=shift)
+        else:
+            candidate = evaluate(
+                spots, rows, tolerance=params.hkl_tolerance, max_shift=shift, min_volume=params.min_cell_volume,
+                absent_threshold=combine.sys_absent_threshold, min_cell=params.min_cell,
+            )  # fmt: skip
         if candidate is None or candidate.n_indexed < _LEAST_INDEXED:
             continue
         same = next((i for i, c in enumerate(found) if same_lattice(candidate.rows, c.rows)), None)
@@ -163,4 +165,3 @@ def worth_refining(candidates: Sequence[Candidate]) -> list[Candidate]:
         return []
     best = max(c.fit for c in candidates)
     return [c for c in candidates if c.fit >= _WORTH_REFINING * best and c.fit > 0][:_MAX_REFINED]
-

@@ -11,6 +11,8 @@ from scipy.spatial.transform import Rotation
 from mxdask.models import Detector, Panel
 
 MIN_SWEEPS = 3
+# How far a detector may be expected off its import (standard deviation): rad, and fraction of the distance.
+_TILT, _DISTANCE = 2e-3, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class Displacement:
         return cls(old.T @ vector, refined[0].distance - imported[0].distance)
 
     def applied(self, detector: Detector) -> Detector:
-        """Another detector displaced likewise; the point where the normal meets the first panel keeps its place on it."""
+        """Another detector displaced likewise; the foot of the normal keeps its place on the first panel."""
         panel = detector[0]
         frame = _frame(panel)
         turn = Rotation.from_rotvec(frame @ self.rotation).as_matrix()
@@ -56,22 +58,36 @@ def with_beam_centre_of(detector: Detector, s0: np.ndarray, other: Detector, oth
     """A detector moved in its plane so that the direct beam meets the first panel where it does on another detector."""
     here, there = detector[0].ray_mm(s0[None])[0][0], other[0].ray_mm(other_s0[None])[0][0]
     shift = (here - there) @ np.array([detector[0].fast_axis, detector[0].slow_axis])
-    return detector.with_panels(tuple(p.with_frame(p.fast_axis, p.slow_axis, p.origin + shift) for p in detector.panels))
+    panels = [p.with_frame(p.fast_axis, p.slow_axis, p.origin + shift) for p in detector.panels]
+    return detector.with_panels(tuple(panels))
 
 
 def agreed_displacement(pairs: Sequence[tuple[Detector, Detector]], weights: Sequence[float]) -> Displacement | None:
-    """Weighted median displacement of the (imported, refined) detectors of several sweeps; None for fewer than three.
+    """Displacement that the (imported, refined) detectors of several sweeps have in common; None for fewer than three.
 
     A crystal that slips or turns slowly while a narrow wedge is recorded looks like one on a turned or farther
     detector. It does so differently for every crystal, while the detector is the same: the median over the sweeps
-    tells the one from the other. Beam centres are left out, for crystals are not all centred alike.
+    tells the one from the other. Beam centres are left out, for crystals are not all centred alike. Where the sweeps
+    scatter, the imported value keeps the weight that its own uncertainty gives it.
+
+    Parameters
+    ----------
+    weights : of each sweep in the median (its number of indexed spots).
     """
     if len(pairs) < MIN_SWEEPS:
         return None
     found = [Displacement.between(*pair) for pair in pairs]
     values = np.array([[*d.rotation, d.distance] for d in found])
-    middle = [_weighted_median(column, np.asarray(weights, dtype=float)) for column in values.T]
+    sigmas = [_TILT, _TILT, _TILT, _DISTANCE * pairs[0][0][0].distance]
+    middle = [_shrunk(column, np.asarray(weights, dtype=float), s) for column, s in zip(values.T, sigmas, strict=True)]
     return Displacement(np.array(middle[:3]), middle[3])
+
+
+def _shrunk(values: np.ndarray, weights: np.ndarray, sigma: float) -> float:
+    """Weighted median, drawn towards zero as its uncertainty compares with the ``sigma`` expected of the value."""
+    middle = _weighted_median(values, weights)
+    spread = 1.4826 * _weighted_median(np.abs(values - middle), weights)
+    return middle * sigma**2 / (sigma**2 + spread**2 / len(values))
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from mxdask.errors import MxdaskError
 from mxdask.flow import Failed, Flow
 from mxdask.index.consensus import Consensus, consensus_cell
-from mxdask.index.joint import MAX_TRIED_TOGETHER, Verdict, joint_is_better, judge
+from mxdask.index.joint import MAX_TRIED_TOGETHER, Verdict, joint_is_better, judge, with_indices_like
 from mxdask.index.known_symmetry import TargetSymmetry
 from mxdask.index.output import assemble
 from mxdask.index.params import Indexing, Params
@@ -61,22 +61,29 @@ def run(
     return listed, table, summary
 
 
-def _index(
-    sweeps: list[Sweep], params: Indexing, flow: Flow
-) -> tuple[list[Result], Verdict, Consensus | None]:
+def _index(sweeps: list[Sweep], params: Indexing, flow: Flow) -> tuple[list[Result], Verdict, Consensus | None]:
     """Results (of one sweep each, or one of all), whether they are one crystal, and the consensus of their cells."""
     if params.joint_indexing is True and len(sweeps) > 1:
         return _map(index_sweeps, [(sweeps, params)], [_rows(sweeps)], flow), Verdict(True, "joint=true"), None
     results = _map(index_sweeps, [([s], params) for s in sweeps], [(s.row,) for s in sweeps], flow)
     if len(sweeps) == 1:
         return results, Verdict(True, "one sweep"), None
-    verdict = Verdict(False, "joint=false") if params.joint_indexing is False else judge(results)
+    verdict = judge(results) if params.joint_indexing is None else Verdict(False, "joint=false")
     if params.joint_indexing is None:
         joint, verdict = _try_together(sweeps, results, verdict, params, flow)
         if joint is not None:
             return [joint], verdict, None
     results, found = _second_pass(sweeps, results, params, flow)
-    return _agree_on_geometry(sweeps, results, params, flow), verdict, found
+    results = _agree_on_geometry(sweeps, results, params, flow)
+    return _alike(results), verdict, found
+
+
+def _alike(results: list[Result]) -> list[Result]:
+    """Sweeps of one crystal that were indexed apart get the same choice of indices."""
+    if not judge(results).is_one_crystal:
+        return results
+    first = next(r for r in results if r.solution is not None)
+    return [r if r.solution is None or r is first else with_indices_like(r, first) for r in results]
 
 
 def _map(function: Any, items: list[tuple[Any, ...]], rows: Sequence[tuple[int, ...]], flow: Flow) -> list[Result]:
@@ -106,7 +113,10 @@ def _try_together(
     if joint_is_better(joint, results):
         reason = verdict.reason if verdict.is_one_crystal else f"{verdict.reason}, all of them together"
         return joint, Verdict(True, reason)
-    return None, Verdict(False, f"{verdict.reason}, but one crystal does not explain all sweeps")
+    trouble = "but do not fit one crystal closely: the goniometer's angles are not quite right, or it slipped"
+    if not verdict.is_one_crystal:
+        trouble = "and one crystal does not explain all of them"
+    return None, Verdict(False, f"{verdict.reason}, {trouble}")
 
 
 def _second_pass(
@@ -127,9 +137,7 @@ def _second_pass(
     odd = [i for i in range(len(results)) if i not in members and len(sweeps[i].table) >= params.min_spots]
     if params.known_symmetry.unit_cell is not None:
         return results, found
-    log.info(
-        "Consensus cell of %d sweeps: %s; second pass over %d sweeps", len(members), _text(found.cell), len(odd)
-    )
+    log.info("Consensus cell of %d sweeps: %s; second pass over %d sweeps", len(members), _text(found.cell), len(odd))
     cell = tuple(float(x) for x in found.cell)
     items = [(sweeps[i], params, cell, results[i]) for i in odd]
     again = _map(index_with_cell, items, [results[i].rows for i in odd], flow)
@@ -146,9 +154,7 @@ def _cell_rows(result: Result, params: Indexing) -> np.ndarray:
     return crystal.real_space if params.known_symmetry.space_group else primitive_rows(crystal)
 
 
-def _agree_on_geometry(
-    sweeps: list[Sweep], results: list[Result], params: Indexing, flow: Flow
-) -> list[Result]:
+def _agree_on_geometry(sweeps: list[Sweep], results: list[Result], params: Indexing, flow: Flow) -> list[Result]:
     """Refine narrow sweeps on one detector again with the orientation and distance they agree on."""
     if params.refinement_protocol.geometry_consensus is False:
         return results
@@ -202,9 +208,7 @@ def _displacement(sweeps: list[Sweep], results: list[Result], group: list[int]) 
     return agreed_displacement(pairs, weights)
 
 
-def _summary(
-    rows: list[dict[str, Any]], verdict: Verdict, found: Consensus | None, params: Indexing
-) -> dict[str, Any]:
+def _summary(rows: list[dict[str, Any]], verdict: Verdict, found: Consensus | None, params: Indexing) -> dict[str, Any]:
     ok = [r for r in rows if r["status"] == "ok"]
     spots, indexed = sum(r["n_spots"] for r in rows), sum(r["n_indexed"] for r in rows)
     return {
@@ -246,7 +250,5 @@ def _log(summary: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-def _text(cell: Sequence[float]) -> str:
+def _text(cell: Sequence[float] | np.ndarray) -> str:
     return " ".join(f"{x:.2f}" for x in cell)
-
-

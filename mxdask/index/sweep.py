@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mxdask.errors import MxdaskError
-from mxdask.index.candidates import Candidate
 from mxdask.index.cycles import Solution, assign_spots, refine_cycles
 from mxdask.index.known_symmetry import TargetSymmetry, cell_text, target_crystal
 from mxdask.index.max_cell import estimate_max_cell
@@ -74,9 +73,7 @@ def index_spots(spots: SweepSpots, params: Indexing, crystals: Sequence[Crystal]
     outcome = Outcome(None)
     lines: list[str] = []
     for attempt in attempts(spots, params, target):
-        found = search(
-            spots, attempt.method, attempt.max_cell, target, params, max_shift=attempt.max_shift
-        )
+        found = search(spots, attempt.method, attempt.max_cell, target, params, max_shift=attempt.max_shift)
         solution, problem = _solve(spots, found, target, params)
         lines.append(f"{attempt.why or 'default'}: {found.note}{'; ' + problem if problem else ''}")
         if solution is not None:
@@ -153,7 +150,7 @@ def _solve(
         solution = refine_cycles(moved, [target_crystal(candidate.rows, target)], params, d_min_start=found.d_min)
     except MxdaskError as error:
         return None, str(error)
-    solution = constrained_if_undetermined(solution, target, params)
+    solution = constrained_if_undetermined(solution, params)
     problem = _doubt(solution, target, params)
     return (solution, "") if not problem else (None, problem)
 

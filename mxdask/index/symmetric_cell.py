@@ -8,26 +8,23 @@ import numpy as np
 
 from mxdask.errors import MxdaskError
 from mxdask.index.cycles import Solution, assign_spots
-from mxdask.index.known_symmetry import TargetSymmetry
 from mxdask.index.params import Indexing
 from mxdask.index.refinement import Fit, fit_models
-from mxdask.lattice.cells import symmetrised_metric
 from mxdask.lattice.metric import LatticeSetting, metric_subgroups
 from mxdask.lattice.operators import to_setting
 from mxdask.models import Crystal
-from mxdask.table import ReflectionTable
+from mxdask.table import Flag, ReflectionTable
 
 # Relative error of a length (and error of an angle, rad) below which a cell needs no help.
 _WELL_DETERMINED = 3e-4
-# Mean square residuals may grow by this under the constraint. Errors that are not of counting (a crystal that turns a
-# little) make a strict test of significance refuse every true symmetry.
-_MAX_GROWTH = 1.25
+# Mean square residuals may grow by this factor under the constraint, and by more for few reflections: errors that are
+# not of counting (a crystal that turns a little) make a strict test of significance refuse every true symmetry.
+_GROWTH, _GROWTH_FOR_FEW, _FEW = 1.25, 2.0, 300
+_MAX_TRIED = 6
 _MAX_DELTA = 1.0  # degrees: no pseudo-symmetry worse than this is considered
 
 
-def constrained_if_undetermined(
-    solution: Solution, target: TargetSymmetry, params: Indexing, *, geometry_is_agreed: bool = False
-) -> Solution:
+def constrained_if_undetermined(solution: Solution, params: Indexing, *, geometry_is_agreed: bool = False) -> Solution:
     """Refine once more under the highest lattice symmetry the metric agrees with, if the cell needs it.
 
     A narrow wedge leaves one direction of reciprocal space poorly determined, and a triclinic cell then takes up
@@ -35,12 +32,13 @@ def constrained_if_undetermined(
     result is given back in P 1: the symmetry of the intensities is for later steps to find.
     """
     wish = params.refinement_protocol.metric_symmetry
-    if target.is_known or wish is False or len(solution.crystals) != 1:
+    if params.known_symmetry.space_group is not None or wish is False or len(solution.crystals) != 1:
         return solution
     crystal = solution.crystals[0]
     if not (wish or _is_poor(crystal)):
         return solution
-    for setting in metric_subgroups(crystal.cell, max_delta=_MAX_DELTA, holohedries_only=True):
+    settings = metric_subgroups(crystal.cell, max_delta=_MAX_DELTA, holohedries_only=True)
+    for setting in settings[:_MAX_TRIED]:
         if len(setting.ops) == 1:
             break
         try:
@@ -62,12 +60,12 @@ def _is_poor(crystal: Crystal) -> bool:
 def _agrees(free: Solution, constrained: Solution) -> bool:
     """Whether the constraint costs next to nothing in residuals and in indexed spots."""
     growth = np.mean((constrained.fit.rmsd_mm / np.maximum(free.fit.rmsd_mm, 1e-9)) ** 2)
-    return bool(growth < _MAX_GROWTH and constrained.n_indexed >= 0.98 * free.n_indexed)
+    n_used = max(1, int(np.count_nonzero(constrained.fit.table.has_flags(Flag.USED_IN_REFINEMENT))))
+    limit = float(np.clip(1.0 + _FEW / n_used, _GROWTH, _GROWTH_FOR_FEW))
+    return bool(growth < limit and constrained.n_indexed >= 0.98 * free.n_indexed)
 
 
-def _constrained(
-    solution: Solution, setting: LatticeSetting, params: Indexing, geometry_is_agreed: bool
-) -> Solution:
+def _constrained(solution: Solution, setting: LatticeSetting, params: Indexing, geometry_is_agreed: bool) -> Solution:
     """Refine in the setting's symmetry, and bring crystal and indices back to the primitive cell in P 1."""
     P = setting.P_input_best
     back = np.linalg.inv(P)
@@ -75,7 +73,7 @@ def _constrained(
     found = solution.assignment
     moved = replace(found, hkl=np.rint(found.hkl @ P.T).astype(np.int32))
     fit = fit_models(solution.spots, [crystal], moved, params, geometry_is_agreed=geometry_is_agreed)
-    primitive = _in_basis(fit, back)
+    primitive = in_basis(fit, back, " P 1")
     spots = solution.spots.with_geometry(primitive.sweeps)
     again = assign_spots(spots, primitive.crystals, params.hkl_tolerance, params.refinement_protocol.d_min_final or 0.0)
     if np.array_equal(again.hkl, found.hkl):
@@ -83,14 +81,14 @@ def _constrained(
     crystal = fit.crystals[0]
     moved = replace(again, hkl=np.rint(again.hkl @ P.T).astype(np.int32))
     fit = fit_models(spots, [crystal], moved, params, geometry_is_agreed=geometry_is_agreed)
-    primitive = _in_basis(fit, back)
+    primitive = in_basis(fit, back, " P 1")
     return Solution(spots.with_geometry(primitive.sweeps), primitive.crystals, again, primitive)
 
 
-def _in_basis(fit: Fit, P: np.ndarray) -> Fit:
-    """A fit of one lattice in another basis (h' = P·h) and in P 1, errors included."""
+def in_basis(fit: Fit, P: np.ndarray, space_group_hall: str) -> Fit:
+    """A fit of one lattice in another basis (h' = P·h) and space group, errors included."""
     old = fit.crystals[0]
-    crystal = old.change_basis(P, " P 1")
+    crystal = old.change_basis(P, space_group_hall)
     # A' = A·P⁻¹ and U' B' = U B P⁻¹: errors of B go the same way up to the small change of Cartesian frame.
     turn = crystal.U.T @ old.U
     if old.B_covariance is not None:
@@ -100,4 +98,3 @@ def _in_basis(fit: Fit, P: np.ndarray) -> Fit:
     table: ReflectionTable = fit.table.copy()
     table["miller_index"] = np.rint(table["miller_index"] @ P.T).astype(np.int32)
     return replace(fit, experiments=experiments, table=table)
-

@@ -9,7 +9,6 @@ import numpy as np
 
 from mxdask.errors import MxdaskError
 from mxdask.index.cycles import Solution, refine_cycles
-from mxdask.index.known_symmetry import TargetSymmetry
 from mxdask.index.params import Indexing
 from mxdask.index.prepare import Sweep
 from mxdask.index.quality import bits_per_spot
@@ -75,9 +74,6 @@ def index_with_cell(sweep: Sweep, params: Indexing, cell: tuple[float, ...], bef
         lines.append("kept its own cell, which explains the spots better")
         return replace(before, outcome=replace(before.outcome, attempts=lines))
     outcome = replace(again, attempts=lines, max_cell=before.outcome.max_cell)
-    if not params.known_symmetry.space_group and outcome.solution is not None:
-        solution = constrained_if_undetermined(outcome.solution, TargetSymmetry.of(params.known_symmetry), params)
-        outcome = replace(outcome, solution=solution)
     return Result(before.rows, outcome, (*before.steps, "consensus cell"))
 
 
@@ -98,13 +94,12 @@ def refine_with_geometry(sweeps: Sequence[Sweep], params: Indexing, agreed: Disp
         assert imported is not None and beam is not None and refined.detector is not None and refined.beam is not None
         detector = with_beam_centre_of(agreed.applied(imported), beam.s0, refined.detector, refined.beam.s0)
         placed.append(sweep.experiment.evolve(detector=detector))
-    target = TargetSymmetry.of(params.known_symmetry)
     try:
         better = refine_cycles(
             solution.spots.with_geometry(placed), solution.crystals, params,
             d_min_start=float(solution.spots.d.min()), geometry_is_agreed=True,
         )  # fmt: skip
-        better = constrained_if_undetermined(better, target, params, geometry_is_agreed=True)
+        better = constrained_if_undetermined(better, params, geometry_is_agreed=True)
     except MxdaskError as error:
         return replace(before, steps=(*before.steps, f"kept its own geometry ({error})"))
     worse = _rmsd_xy(better) > _MAX_RMSD_GROWTH * _rmsd_xy(solution)

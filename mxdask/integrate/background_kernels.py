@@ -64,8 +64,8 @@ def robust_poisson_mean(level, weight, n_levels, start):
     for _ in range(MAX_ITERATIONS):
         mu = math.exp(beta)
         root = math.sqrt(mu)
-        j1 = int(math.floor(mu - c * root))
-        j2 = int(math.floor(mu + c * root))
+        j1 = math.floor(mu - c * root)
+        j2 = math.floor(mu + c * root)
         p1, p1m, p2, p2m, f1, f1m, f2, f2m = _poisson_parts(mu, j1, j2)
         eps1 = c * (1.0 - f2 - f1) + root * (p1 - p2)
         eps2 = c * (p1 + p2) + (mu * mu * (p1m - p1 - p2m + p2) + mu * (f2m - f1m)) / (mu * root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -26,7 +27,7 @@ def plan_blocks(experiment: Experiment, block: Block) -> list[tuple[int, int]]:
         size = int(np.clip(block.memory * 1e6 / (BYTES_PER_PIXEL * pixels), SMALLEST, LARGEST))
     n = math.ceil((last - first) / size)
     edges = first + (np.arange(n + 1) * (last - first)) // n
-    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
 def rows_of_block(z: np.ndarray, array_range: tuple[int, int], block: tuple[int, int]) -> np.ndarray:

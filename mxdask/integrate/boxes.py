@@ -6,7 +6,7 @@ import numpy as np
 
 from mxdask.geometry.kabsch import local_axes, rays_at
 from mxdask.integrate.profile_model import ProfileModel
-from mxdask.models import Experiment
+from mxdask.models import Experiment, Scan
 
 # Boxes are twice as wide as the foreground, so that they hold enough background.
 WIDTH_MULTIPLIER = 2.0
@@ -47,7 +47,7 @@ def bounding_boxes(
     return box
 
 
-def _image_range(scan, phi: np.ndarray, zeta: np.ndarray, delta_m: float) -> np.ndarray:  # type: ignore[no-untyped-def]
+def _image_range(scan: Scan, phi: np.ndarray, zeta: np.ndarray, delta_m: float) -> np.ndarray:
     first, last = scan.array_range
     half = delta_m / np.abs(zeta)
     ends = np.sort(np.column_stack([scan.frame(phi - half), scan.frame(phi + half)]), axis=1)

@@ -18,9 +18,7 @@ ICE_RINGS = np.array(
 
 def lp_factors(beam: Beam, goniometer: Goniometer, s1: np.ndarray) -> np.ndarray:
     """(n,) Lorentz-polarisation factor of wave vectors s1 (n, 3): I_corrected = I·lp/qe."""
-    return lorentz_polarisation(
-        beam.s0, s1, goniometer.lab_axis, beam.polarization_normal, beam.polarization_fraction
-    )
+    return lorentz_polarisation(beam.s0, s1, goniometer.lab_axis, beam.polarization_normal, beam.polarization_fraction)
 
 
 def quantum_efficiency(detector: Detector, panel: np.ndarray, s1: np.ndarray) -> np.ndarray:

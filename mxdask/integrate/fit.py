@@ -8,7 +8,8 @@ import numpy as np
 
 from mxdask.integrate import fit_kernels as columns
 from mxdask.integrate.fit_kernels import fit_profiles
-from mxdask.integrate.measure import ForegroundPixels, Measured
+from mxdask.integrate.foreground import ForegroundPixels
+from mxdask.integrate.measure import Measured
 from mxdask.integrate.profile_model import ProfileModel
 from mxdask.integrate.profiles import (
     MOST_REFERENCES,
@@ -53,7 +54,12 @@ def candidates(measured: Measured) -> Measured:
 
 
 def learn_part(
-    experiment: Experiment, model: ProfileModel, parts: np.ndarray, part: int, blocks: list[Measured]
+    experiment: Experiment,
+    model: ProfileModel,
+    parts: np.ndarray,
+    part: int,
+    blocks: list[Measured],
+    prior: ReferenceProfile,
 ) -> ReferenceProfile:
     """Profile of one part of the scan from the candidates of all blocks that may hold some of it.
 
@@ -62,7 +68,7 @@ def learn_part(
     """
     tables = [b.table for b in blocks if len(b.table)]
     if not tables:
-        return learn_profile(_no_pixels(), np.zeros(0), np.zeros(0), np.zeros((0, 6)), np.zeros(0), model.sigma_b)
+        return prior
     table = ReflectionTable.concat(tables)
     pixels = ForegroundPixels.concat([b.pixels for b in blocks if len(b.table)])
     half = 0.5 * (parts[part + 1] - parts[part])
@@ -76,7 +82,7 @@ def learn_part(
     return learn_profile(
         pixels.select(rows), chosen["background.mean"], chosen["intensity.sum.value"],
         field_terms(experiment, chosen["s1"]),
-        pixel_solid_angle(experiment, chosen["panel"].astype(np.int64), chosen["xyzcal.mm"][:, :2]), model.sigma_b,
+        pixel_solid_angle(experiment, chosen["panel"].astype(np.int64), chosen["xyzcal.mm"][:, :2]), prior,
     )  # fmt: skip
 
 
@@ -99,7 +105,9 @@ def fit_block(
     can = ~table.has_flags(Flag.DONT_INTEGRATE) & (z >= parts[0]) & (z < parts[-1])
     for index in np.unique(part):
         rows = np.flatnonzero(part == index)
-        results[rows] = _fit_rows(experiment, model, profiles[int(index)], table.select(rows), measured.pixels.select(rows), can[rows])
+        results[rows] = _fit_rows(
+            experiment, model, profiles[int(index)], table.select(rows), measured.pixels.select(rows), can[rows]
+        )
     fitted = results[:, columns.VARIANCE] > 0
     recorded = table["partiality"]
     fitted &= results[:, columns.COVERAGE] >= threshold * recorded
@@ -111,8 +119,17 @@ def fit_block(
     return table
 
 
-def _fit_rows(experiment, model, profile, table, pixels, can) -> np.ndarray:  # type: ignore[no-untyped-def]
+def _fit_rows(
+    experiment: Experiment,
+    model: ProfileModel,
+    profile: ReferenceProfile,
+    table: ReflectionTable,
+    pixels: ForegroundPixels,
+    can: np.ndarray,
+) -> np.ndarray:
+    """(n, 4) results of :func:`fit_profiles` with one profile; rows where ``can`` is False stay without a fit."""
     scan = experiment.scan
+    assert scan is not None
     out = np.zeros((len(table), 4))
     box = table["bbox"]
     scale = profile.scale(field_terms(experiment, table["s1"]))
@@ -123,7 +140,3 @@ def _fit_rows(experiment, model, profile, table, pixels, can) -> np.ndarray:  # 
         REACH, STEP, OUTLIER_MISMATCH, OUTLIER, can, out,
     )  # fmt: skip
     return out
-
-
-def _no_pixels() -> ForegroundPixels:
-    return ForegroundPixels(np.zeros(1, np.int64), np.zeros((0, 2), np.float32), np.zeros(1, np.int64), np.zeros(0, np.int32))

@@ -69,7 +69,9 @@ def fit_profiles(
         pixels = counts[count_start[i] : count_start[i + 1]]
         intensity = _maximum(pixels, m, depth, shape, rocking, use, background[i], floor)
         for _ in range(3):
-            if not _leave_out(pixels, m, depth, shape, rocking, use, background[i], floor, intensity, mismatch, outlier):
+            if not _leave_out(
+                pixels, m, depth, shape, rocking, use, background[i], floor, intensity, mismatch, outlier
+            ):
                 break
             intensity = _maximum(pixels, m, depth, shape, rocking, use, background[i], floor)
         if math.isnan(intensity):

@@ -35,7 +35,9 @@ def copy_frame(frame, good, low, high, z, rows, box, offset, values):
 
 
 @jit
-def foreground_pixels(records, panel, s0, s1, box, plane, foreground, offset, values, pixel_start, count_start, uv, counts):
+def foreground_pixels(
+    records, panel, s0, s1, box, plane, foreground, offset, values, pixel_start, count_start, uv, counts
+):
     """The foreground of n boxes as lists: where its pixels lie in Kabsch's frame, and their counts.
 
     pixel_start : (n + 1,) box i owns uv[pixel_start[i]:pixel_start[i + 1]] = (ε1, ε2) of pixel centres, radians.

@@ -7,7 +7,19 @@ import numpy as np
 from mxdask._jit import jit
 
 # Columns of the panel records made by integrate.panels.panel_records.
-ORIGIN, FAST, SLOW, NORMAL, SIZE_X, SIZE_Y, THICKNESS, MU, CORRECTED, PIXELS_X, PIXELS_Y = 0, 3, 6, 9, 12, 13, 14, 15, 16, 17, 18
+ORIGIN, FAST, SLOW, NORMAL, SIZE_X, SIZE_Y, THICKNESS, MU, CORRECTED, PIXELS_X, PIXELS_Y = (
+    0,
+    3,
+    6,
+    9,
+    12,
+    13,
+    14,
+    15,
+    16,
+    17,
+    18,
+)
 
 
 @jit

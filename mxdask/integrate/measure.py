@@ -9,7 +9,8 @@ import numpy as np
 from mxdask.errors import FileError
 from mxdask.images import ImageStack, open_stack
 from mxdask.integrate import summation_kernels as columns
-from mxdask.integrate.gather_kernels import INVALID, copy_frame, foreground_pixels
+from mxdask.integrate.foreground import ForegroundPixels, starts
+from mxdask.integrate.gather_kernels import copy_frame, foreground_pixels
 from mxdask.integrate.mask_kernels import foreground_planes
 from mxdask.integrate.panels import panel_records
 from mxdask.integrate.params import Params
@@ -17,39 +18,6 @@ from mxdask.integrate.prepare import Prepared
 from mxdask.integrate.summation_kernels import measure_boxes
 from mxdask.models import Experiment
 from mxdask.table import Flag, ReflectionTable
-
-
-@dataclass(frozen=True)
-class ForegroundPixels:
-    """Foreground pixels of n reflections, flat.
-
-    Attributes
-    ----------
-    pixel_start : (n + 1,) i8; reflection i owns uv[pixel_start[i]:pixel_start[i + 1]].
-    uv : (m, 2) f4, (ε1, ε2) of the pixels' centres in Kabsch's frame, radians.
-    count_start : (n + 1,) i8; counts[count_start[i]:count_start[i + 1]] image by image, -1 = not usable, i4.
-    """
-
-    pixel_start: np.ndarray
-    uv: np.ndarray
-    count_start: np.ndarray
-    counts: np.ndarray
-
-    def select(self, rows: np.ndarray) -> ForegroundPixels:
-        pixel_start, pixels = _ranges(self.pixel_start, rows)
-        count_start, counts = _ranges(self.count_start, rows)
-        return ForegroundPixels(pixel_start, self.uv[pixels], count_start, self.counts[counts])
-
-    @staticmethod
-    def concat(parts: list[ForegroundPixels]) -> ForegroundPixels:
-        def join(name: str) -> np.ndarray:
-            sizes = np.concatenate([np.diff(getattr(p, name)) for p in parts])
-            return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-
-        return ForegroundPixels(
-            join("pixel_start"), np.concatenate([p.uv for p in parts]),
-            join("count_start"), np.concatenate([p.counts for p in parts]),
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,8 +49,8 @@ def measure(prepared: Prepared, params: Params) -> Measured:
     assert experiment.beam is not None and experiment.detector is not None
     box, panel = table["bbox"], table["panel"].astype(np.int64)
     area = (box[:, 1] - box[:, 0]).astype(np.int64) * (box[:, 3] - box[:, 2])
-    plane = _starts(area)
-    offset = _starts(area * (box[:, 5] - box[:, 4]))
+    plane = starts(area)
+    offset = starts(area * (box[:, 5] - box[:, 4]))
     records = panel_records(experiment.detector)
     foreground = np.empty(plane[-1], dtype=np.uint8)
     s0, s1 = experiment.beam.s0, table["s1"]
@@ -94,7 +62,7 @@ def measure(prepared: Prepared, params: Params) -> Measured:
     measure_boxes(box, plane, foreground, offset, values, robust, integers, reals)
 
     n_pixels = np.add.reduceat(foreground, plane[:-1], dtype=np.int64) if len(table) else np.zeros(0, np.int64)
-    pixel_start, count_start = _starts(n_pixels), _starts(n_pixels * (box[:, 5] - box[:, 4]))
+    pixel_start, count_start = starts(n_pixels), starts(n_pixels * (box[:, 5] - box[:, 4]))
     uv = np.empty((pixel_start[-1], 2), dtype=np.float32)
     counts = np.empty(count_start[-1], dtype=np.int32)
     foreground_pixels(
@@ -176,14 +144,3 @@ def _set_flags(table: ReflectionTable, integers: np.ndarray, threshold: float) -
     summed = ~table.has_flags(Flag.DONT_INTEGRATE) & (bad == 0) & (good > 0)
     table.set_flags(summed, Flag.INTEGRATED_SUM)
     table.set_flags(~summed, Flag.FAILED_DURING_SUMMATION)
-
-
-def _starts(sizes: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-
-
-def _ranges(start: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """New starts, and the elements, of the chosen rows."""
-    sizes = np.diff(start)[rows]
-    new = _starts(sizes)
-    return new, np.repeat(start[:-1][rows] - new[:-1], sizes) + np.arange(new[-1])

@@ -8,8 +8,11 @@ from mxdask.models import Detector
 
 
 def panel_records(detector: Detector) -> np.ndarray:
-    """(n_panels, 19) f8: origin, fast, slow, normal towards the ray (mm, unit vectors), pixel size (mm), thickness (mm),
-    µ (mm⁻¹), whether parallax is corrected, and the number of pixels along fast and slow."""
+    """(n_panels, 19) f8 records.
+
+    Origin (mm), fast, slow and the normal along the ray (unit vectors), pixel size (mm), thickness (mm), µ (mm⁻¹),
+    whether parallax is corrected, and the number of pixels along fast and slow.
+    """
     rows = []
     for p in detector.panels:
         normal = p.normal if float(p.origin @ p.normal) >= 0 else -p.normal

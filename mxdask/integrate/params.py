@@ -17,83 +17,101 @@ class Prediction(StepParams):
     """Which reflections are looked for."""
 
     d_min: float | None = Field(
-        None, gt=0, description="highest resolution; Auto: the detector's far corner", json_schema_extra=_unit("Å")
+        default=None,
+        gt=0,
+        description="highest resolution; Auto: the detector's far corner",
+        json_schema_extra=_unit("Å"),
     )
-    d_max: float | None = Field(None, gt=0, description="lowest resolution; Auto: none", json_schema_extra=_unit("Å"))
+    d_max: float | None = Field(
+        default=None, gt=0, description="lowest resolution; Auto: none", json_schema_extra=_unit("Å")
+    )
     padding: float = Field(
-        1.0, ge=0, description="predict this far beyond both ends of the scan", json_schema_extra=_unit("°")
+        default=1.0, ge=0, description="predict this far beyond both ends of the scan", json_schema_extra=_unit("°")
     )
-    force_static: bool = Field(False, description="ignore models that vary along the scan")
+    force_static: bool = Field(default=False, description="ignore models that vary along the scan")
 
 
 class MinSpots(StepParams):
     """Spots a crystal needs for widths of its own; either limit is enough."""
 
-    overall: int = Field(50, ge=1, description="reference spots in the whole sweep")
-    per_degree: float = Field(20.0, gt=0, description="reference spots per degree of rotation")
+    overall: int = Field(default=50, ge=1, description="reference spots in the whole sweep")
+    per_degree: float = Field(default=20.0, gt=0, description="reference spots per degree of rotation")
 
 
 class Widths(StepParams):
     """Widths given instead of estimated."""
 
-    sigma_b: float | None = Field(None, gt=0, description="beam divergence; Auto: from spots", json_schema_extra=_unit("°"))
-    sigma_m: float | None = Field(None, gt=0, description="mosaicity; Auto: from spots", json_schema_extra=_unit("°"))
-    n_sigma: float = Field(3.0, gt=0.5, le=10, description="half size of a reflection in units of its widths")
+    sigma_b: float | None = Field(
+        default=None, gt=0, description="beam divergence; Auto: from spots", json_schema_extra=_unit("°")
+    )
+    sigma_m: float | None = Field(
+        default=None, gt=0, description="mosaicity; Auto: from spots", json_schema_extra=_unit("°")
+    )
+    n_sigma: float = Field(default=3.0, gt=0.5, le=10, description="half size of a reflection in units of its widths")
 
 
 class Filter(StepParams):
     """Reflections that are left alone or marked."""
 
-    min_zeta: float = Field(0.05, ge=0, lt=1, description="leave out reflections that cross the sphere at a smaller |ζ|")
-    ice_rings: bool = Field(False, description="mark reflections near the powder rings of ice")
+    min_zeta: float = Field(
+        default=0.05, ge=0, lt=1, description="leave out reflections that cross the sphere at a smaller |ζ|"
+    )
+    ice_rings: bool = Field(default=False, description="mark reflections near the powder rings of ice")
 
 
 class Fitting(StepParams):
     """Profile fitting."""
 
-    fit: bool = Field(True, description="fit profiles; False: summation only")
+    fit: bool = Field(default=True, description="fit profiles; False: summation only")
     scan_step: float = Field(
-        5.0, gt=0, description="learn the profile anew after this much rotation", json_schema_extra=_unit("°")
+        default=5.0, gt=0, description="learn the profile anew after this much rotation", json_schema_extra=_unit("°")
     )
 
 
 class GaussianRs(StepParams):
     """The Gaussian profile model in Kabsch's frame."""
 
-    min_spots: MinSpots = Field(default_factory=MinSpots, description="")
-    parameters: Widths = Field(default_factory=Widths, description="")
-    filter: Filter = Field(default_factory=Filter, description="")
-    fitting: Fitting = Field(default_factory=Fitting, description="")
+    min_spots: MinSpots = Field(default=MinSpots(), description="")
+    parameters: Widths = Field(default=Widths(), description="")
+    filter: Filter = Field(default=Filter(), description="")
+    fitting: Fitting = Field(default=Fitting(), description="")
 
 
 class Profile(StepParams):
     """The profile model."""
 
-    gaussian_rs: GaussianRs = Field(default_factory=GaussianRs, description="")
+    gaussian_rs: GaussianRs = Field(default=GaussianRs(), description="")
 
 
 class Background(StepParams):
     """Background under the reflections."""
 
     algorithm: Literal["glm", "simple"] = Field(
-        "glm", description="glm: robust Poisson mean; simple: mean of the pixels within 3 standard deviations"
+        default="glm", description="glm: robust Poisson mean; simple: mean of the pixels within 3 standard deviations"
     )
 
 
 class Block(StepParams):
     """How a sweep is cut into tasks. The result does not depend on it."""
 
-    size: int | None = Field(None, ge=1, description="images per task; Auto: as many as memory allows", json_schema_extra=_unit("images"))
-    memory: float = Field(400.0, gt=0, description="pixels a task may hold when the size is Auto", json_schema_extra=_unit("MB"))
+    size: int | None = Field(
+        default=None,
+        ge=1,
+        description="images per task; Auto: as many as memory allows",
+        json_schema_extra=_unit("images"),
+    )
+    memory: float = Field(
+        default=400.0, gt=0, description="pixels a task may hold when the size is Auto", json_schema_extra=_unit("MB")
+    )
 
 
 class Params(StepParams):
     """Parameters of integrate."""
 
-    prediction: Prediction = Field(default_factory=Prediction, description="")
-    profile: Profile = Field(default_factory=Profile, description="")
-    background: Background = Field(default_factory=Background, description="")
-    block: Block = Field(default_factory=Block, description="")
+    prediction: Prediction = Field(default=Prediction(), description="")
+    profile: Profile = Field(default=Profile(), description="")
+    background: Background = Field(default=Background(), description="")
+    block: Block = Field(default=Block(), description="")
     valid_foreground_threshold: float = Field(
-        0.75, ge=0, le=1, description="leave out reflections with a smaller part of usable foreground pixels"
+        default=0.75, ge=0, le=1, description="leave out reflections with a smaller part of usable foreground pixels"
     )

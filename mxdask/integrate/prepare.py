@@ -20,6 +20,7 @@ from mxdask.table import Flag, ReflectionTable
 # What a prediction takes over from the spot that was found for it.
 _INHERITED = np.uint64(Flag.INDEXED | Flag.USED_IN_REFINEMENT | Flag.STRONG)
 
+
 @dataclass(frozen=True)
 class Prepared:
     """One crystal ready for its images.
@@ -37,6 +38,7 @@ class Prepared:
     def rows(self, rows: np.ndarray) -> Prepared:
         return Prepared(self.experiment, self.model, self.table.select(rows))
 
+
 def predict_for(experiment: Experiment, params: Params) -> PredictedReflections:
     """The predictions of a crystal within the resolution asked for.
 
@@ -45,18 +47,25 @@ def predict_for(experiment: Experiment, params: Params) -> PredictedReflections:
     MxdaskError : nothing is predicted.
     """
     wanted = params.prediction
-    predictions = predict_all(
-        experiment, d_min=wanted.d_min, padding=wanted.padding, force_static=wanted.force_static
-    )
+    predictions = predict_all(experiment, d_min=wanted.d_min, padding=wanted.padding, force_static=wanted.force_static)
     if not len(predictions):
-        raise MxdaskError(f"{experiment.name}: no reflection is predicted on the detector; check d_min and the crystal model")
+        raise MxdaskError(
+            f"{experiment.name}: no reflection is predicted on the detector; check d_min and the crystal model"
+        )
     return predictions
+
 
 def prepare(experiment: Experiment, spots: ReflectionTable, model: ProfileModel, params: Params) -> Prepared:
     """Predict, and fill every column that does not need pixels (back.md 5, steps 3-6)."""
     beam, detector, goniometer, scan = experiment.beam, experiment.detector, experiment.goniometer, experiment.scan
     crystal = experiment.crystal
-    assert beam is not None and detector is not None and goniometer is not None and scan is not None and crystal is not None
+    assert (
+        beam is not None
+        and detector is not None
+        and goniometer is not None
+        and scan is not None
+        and crystal is not None
+    )
     p = predict_for(experiment, params)
     z = zeta(goniometer.lab_axis, beam.s0, p.s1)
     phi = p.xyz_mm[:, 2]

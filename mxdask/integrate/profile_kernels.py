@@ -78,7 +78,20 @@ def second_moments(pixel_start, uv, count_start, counts, background, out):
 
 @jit
 def accumulate_surface(
-    pixel_start, uv, count_start, counts, background, intensity, scale, area, prior, mismatch, reach, step, matrix, vector
+    pixel_start,
+    uv,
+    count_start,
+    counts,
+    background,
+    intensity,
+    scale,
+    area,
+    prior,
+    mismatch,
+    reach,
+    step,
+    matrix,
+    vector,
 ):
     """Normal equations of the surface that fits the pixels of n reference reflections, in reflection order.
 

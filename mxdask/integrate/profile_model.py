@@ -1,4 +1,4 @@
-"""Widths of the reflections: σ_b (beam divergence, spot size) and σ_m (mosaicity, rocking width); back.md 2, Kabsch 2010.
+"""Widths of the reflections: σ_b (divergence, spot size), σ_m (mosaicity, rocking width); back.md 2, Kabsch 2010.
 
 Both come from the strong spots and their predictions. With shoeboxes in the table the pixels are used; without them the
 moments that the spot table keeps (centroid, its variance, total counts) hold the same information.
@@ -6,6 +6,7 @@ moments that the spot table keeps (centroid, its variance, total counts) hold th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +79,9 @@ def usable_reference(
     return Reference(reference.spots.select(rows), reference.predicted[rows])
 
 
-def estimate(reference: Reference, predictions: PredictedReflections, experiment: Experiment, n_sigma: float) -> ProfileModel:
+def estimate(
+    reference: Reference, predictions: PredictedReflections, experiment: Experiment, n_sigma: float
+) -> ProfileModel:
     """σ_b and σ_m of one crystal from its reference spots (see :func:`usable_reference`)."""
     beam, goniometer, scan = experiment.beam, experiment.goniometer, experiment.scan
     assert beam is not None and goniometer is not None and scan is not None
@@ -93,7 +96,7 @@ def estimate(reference: Reference, predictions: PredictedReflections, experiment
     good = np.isfinite(variances)
     sigma_b = float(np.sqrt(variances[good].mean())) if good.any() else float("nan")
     z = kabsch_zeta(goniometer.lab_axis, beam.s0, s1)
-    return ProfileModel(sigma_b, mosaicity(z, phi, frames, np.asarray(scan.angle(0.0)), np.deg2rad(scan.width)), n_sigma)
+    return ProfileModel(sigma_b, mosaicity(z, phi, frames, float(scan.angle(0.0)), np.deg2rad(scan.width)), n_sigma)
 
 
 def mosaicity(zeta: np.ndarray, phi: np.ndarray, frames: FrameCounts, phi_zero: float, width: float) -> float:
@@ -128,7 +131,7 @@ def mosaicity(zeta: np.ndarray, phi: np.ndarray, frames: FrameCounts, phi_zero: 
     return float(np.exp(_golden(log_likelihood, grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])))
 
 
-def _golden(function, low: float, high: float, tolerance: float = 1e-4) -> float:  # type: ignore[no-untyped-def]
+def _golden(function: Callable[[float], float], low: float, high: float, tolerance: float = 1e-4) -> float:
     """Position of the maximum of a one-peaked function between ``low`` and ``high``."""
     ratio = (np.sqrt(5.0) - 1) / 2
     a, b = high - ratio * (high - low), low + ratio * (high - low)
@@ -236,7 +239,9 @@ def _frame_counts_of_moments(spots: ReflectionTable) -> FrameCounts:
     # polynomials that are 1 on one image and 0 on the others give the exact counts for 2 and 3 images
     two = np.where(k == 0, 1 - d, d)
     three = np.choose(np.minimum(k, 2), [(m2 - 3 * d + 2) / 2, 2 * d - m2, (m2 - d) / 2])
-    weight = np.where(depth[owner] == 1, 1.0, np.where(depth[owner] == 2, two, np.where(depth[owner] == 3, three, weight)))
+    weight = np.where(
+        depth[owner] == 1, 1.0, np.where(depth[owner] == 2, two, np.where(depth[owner] == 3, three, weight))
+    )
     weight = np.maximum(weight, 0)
     norm = np.maximum(np.bincount(owner, weight, len(depth)), 1e-300)
     return FrameCounts(start, frame, weight * (total / norm)[owner])

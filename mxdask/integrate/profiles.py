@@ -9,17 +9,21 @@ Along the rotation the spot is the Gaussian rocking curve of σ_m.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from mxdask.integrate.profile_kernels import accumulate_surface, second_moments, surface_value
+from mxdask.integrate.foreground import ForegroundPixels
+from mxdask.integrate.profile_kernels import accumulate_surface, second_moments
 from mxdask.models import Experiment
 
 REACH, STEP = 5.4, 0.6
 MOST_REFERENCES = 3000
-# Single reflections depart from their mean profile by about this part of the counts in a pixel (position, mosaic shape).
+# With fewer of its own, a crystal relies on the profile of others.
+FEW_REFERENCES = 30
+# Single reflections depart from their mean profile by about this part of the counts in a pixel (position, shape).
 MISMATCH = 0.1
 # Prior spread of the surface about the Gaussian: part of the local value, and part of the peak.
 _PRIOR_LOCAL, _PRIOR_FLOOR = 0.2, 0.005
@@ -35,12 +39,14 @@ class ReferenceProfile:
     moments : (6, 2) f8, coefficients of <ε1²> and <ε2²> (radians²) in the terms of :func:`field_terms`.
     limits : (2, 2) lowest and highest moment accepted, for positions beyond the reference reflections.
     coefficients : (k, k) of the B-spline surface over (ε1/√<ε1²>, ε2/√<ε2²>); its integral is 1.
+    sigma_b : radians, of the crystal.
     n_references : reflections it was learnt from.
     """
 
     moments: np.ndarray
     limits: np.ndarray
     coefficients: np.ndarray
+    sigma_b: float
     n_references: int
 
     def scale(self, terms: np.ndarray) -> np.ndarray:
@@ -92,16 +98,29 @@ def gaussian_profile(sigma_b: float) -> ReferenceProfile:
     """What stands in when there is nothing to learn from: a round Gaussian, σ_b² = <ε1²> + <ε2²>."""
     moments = np.zeros((6, 2))
     moments[0] = sigma_b**2 / 2
-    return ReferenceProfile(moments, np.array([moments[0] / 4, moments[0] * 4]), _gaussian(), 0)
+    return ReferenceProfile(moments, np.array([moments[0] / 4, moments[0] * 4]), _gaussian(), sigma_b, 0)
+
+
+def borrowed_profile(donors: Sequence[ReferenceProfile], sigma_b: float) -> ReferenceProfile:
+    """Mean profile of other crystals measured at the same settings, its moments scaled to this crystal's σ_b."""
+    taught = [d for d in donors if d.n_references >= FEW_REFERENCES]
+    if not taught:
+        return gaussian_profile(sigma_b)
+    ratio = [(sigma_b / d.sigma_b) ** 2 for d in taught]
+    return ReferenceProfile(
+        np.mean([d.moments * r for d, r in zip(taught, ratio, strict=True)], axis=0),
+        np.mean([d.limits * r for d, r in zip(taught, ratio, strict=True)], axis=0),
+        np.mean([d.coefficients for d in taught], axis=0), sigma_b, min(d.n_references for d in taught),
+    )  # fmt: skip
 
 
 def learn_profile(
-    pixels,  # type: ignore[no-untyped-def]
+    pixels: ForegroundPixels,
     background: np.ndarray,
     intensity: np.ndarray,
     terms: np.ndarray,
     solid_angle: np.ndarray,
-    sigma_b: float,
+    prior: ReferenceProfile,
 ) -> ReferenceProfile:
     """Profile from reference reflections that are complete, have no bad pixels, and are strong.
 
@@ -109,28 +128,33 @@ def learn_profile(
     ----------
     pixels : ForegroundPixels of n reflections.
     background, intensity : (n,) counts per pixel and image; summed counts.
-    terms : (n, 6) of :func:`field_terms`; solid_angle : (n,) sr per pixel; sigma_b : radians.
+    terms : (n, 6) of :func:`field_terms`; solid_angle : (n,) sr per pixel.
+    prior : where to start from, and what stays when there are fewer than five reflections. The moments of a borrowed
+        one stay below :data:`FEW_REFERENCES` reflections.
 
     Sums run in the order of the reflections: the result depends on nothing else.
     """
-    start = gaussian_profile(sigma_b)
     if not len(intensity):
-        return start
+        return prior
     moments = np.empty((len(intensity), 6))
     second_moments(pixels.pixel_start, pixels.uv, pixels.count_start, pixels.counts, background, moments)
     weight = intensity / (1.0 + intensity / 1000.0)
     fields, limits, good = _moment_field(moments, terms, weight)
     if good.sum() < 5:
-        return start
-    profile = ReferenceProfile(fields, limits, start.coefficients, int(good.sum()))
+        return prior
+    if prior.n_references > 0 and good.sum() < FEW_REFERENCES:
+        fields, limits = prior.moments, prior.limits
     rows = np.flatnonzero(good)
-    return ReferenceProfile(
-        fields, limits, _surface(pixels.select(rows), background[rows], intensity[rows], profile.scale(terms[rows]), solid_angle[rows]),
-        len(rows),
-    )  # fmt: skip
+    scale = replace(prior, moments=fields, limits=limits).scale(terms[rows])
+    surface = _surface(
+        pixels.select(rows), background[rows], intensity[rows], scale, solid_angle[rows], prior.coefficients
+    )
+    return ReferenceProfile(fields, limits, surface, prior.sigma_b, len(rows))
 
 
-def _moment_field(moments: np.ndarray, terms: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _moment_field(
+    moments: np.ndarray, terms: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Smooth <ε1²>, <ε2²> over the detector by weighted least squares; reflections far from it are left out."""
     good = (moments[:, 0] > 0) & (moments[:, 3] > 0) & (moments[:, 5] > 0)
     fields = np.zeros((6, 2))
@@ -150,15 +174,21 @@ def _moment_field(moments: np.ndarray, terms: np.ndarray, weight: np.ndarray) ->
     return fields, np.array([fitted.min(axis=0) * 0.9, fitted.max(axis=0) * 1.1]), good
 
 
-def _surface(pixels, background, intensity, scale, solid_angle) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """Coefficients of the shape by weighted least squares about the Gaussian, scaled to integral 1."""
-    gaussian = _gaussian()
-    k = len(gaussian)
-    spread = _PRIOR_LOCAL * np.abs(gaussian) + _PRIOR_FLOOR * gaussian.max()
-    matrix, vector = np.diag(spread.ravel() ** -2), gaussian.ravel() * spread.ravel() ** -2
+def _surface(
+    pixels: ForegroundPixels,
+    background: np.ndarray,
+    intensity: np.ndarray,
+    scale: np.ndarray,
+    solid_angle: np.ndarray,
+    prior: np.ndarray,
+) -> np.ndarray:
+    """Coefficients of the shape by weighted least squares about ``prior``, scaled to integral 1."""
+    k = len(prior)
+    spread = _PRIOR_LOCAL * np.abs(prior) + _PRIOR_FLOOR * prior.max()
+    matrix, vector = np.diag(spread.ravel() ** -2), prior.ravel() * spread.ravel() ** -2
     area = solid_angle / (scale[:, 0] * scale[:, 1])
     accumulate_surface(
-        pixels.pixel_start, pixels.uv, pixels.count_start, pixels.counts, background, intensity, scale, area, gaussian,
+        pixels.pixel_start, pixels.uv, pixels.count_start, pixels.counts, background, intensity, scale, area, prior,
         MISMATCH, REACH, STEP, matrix, vector,
     )  # fmt: skip
     coefficients = np.linalg.solve(matrix, vector).reshape(k, k)

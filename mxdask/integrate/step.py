@@ -1,4 +1,4 @@
-"""Integration as one graph: per crystal, blocks of images → strong reflections teach the profile → blocks are fitted."""
+"""Integration as one graph: blocks of images are measured, strong reflections teach the profile, blocks are fitted."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import numpy as np
 
 from mxdask.errors import MxdaskError
 from mxdask.flow import Failed, Flow
+from mxdask.flow.runtime import successes
 from mxdask.integrate.blocks import plan_blocks, rows_of_block
 from mxdask.integrate.fit import candidates, fit_block, learn_part, part_of, scan_parts
 from mxdask.integrate.measure import Measured, measure
 from mxdask.integrate.params import Params
 from mxdask.integrate.prepare import Prepared, prepare
 from mxdask.integrate.profile_model import ProfileModel
-from mxdask.integrate.profiles import ReferenceProfile
+from mxdask.integrate.profiles import ReferenceProfile, borrowed_profile
 from mxdask.integrate.summary import crystal_row, log_rows, totals
-from mxdask.integrate.widths import Widths, choose_models, measure_widths
+from mxdask.integrate.widths import choose_lenders, choose_models, measure_widths
 from mxdask.models import Experiment, ExperimentList
 from mxdask.table import Flag, ReflectionTable, match_to_experiments
 
@@ -27,11 +28,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Integrated:
-    """One crystal's reflections, and messages about frames that could not be read."""
+    """One crystal's reflections, messages about frames that could not be read, and a profile it learnt."""
 
     table: ReflectionTable
     missing: tuple[str, ...]
-    n_references: int
+    profile: ReferenceProfile
 
 
 def run(
@@ -54,17 +55,40 @@ def run(
     empty = reflections.select(np.zeros(len(reflections), dtype=bool))
     tables = [spots.get(i, empty) for i in range(len(experiments))]
     widths = flow.map(
-        measure_widths, [(e, t, params) for e, t in zip(experiments, tables, strict=True)], name="profile-model", keep=True
+        measure_widths,
+        [(e, t, params) for e, t in zip(experiments, tables, strict=True)],
+        name="profile-model",
+        keep=True,
     )
     models = choose_models(experiments, widths, params)
     # The pixels of the spots are no longer needed: what follows carries numbers only.
     plain = [ReflectionTable(t.columns, t.identifiers) for t in tables]
-    nodes = [_graph(flow, e, t, m, params) for e, t, m in zip(experiments, plain, models, strict=True)]
+    nodes = _nodes(flow, experiments, plain, models, widths, params)
     results = flow.compute(nodes, name="integrate")
     return _collect(experiments, models, widths, results)
 
 
-def _graph(flow: Flow, experiment: Experiment, spots: ReflectionTable, model: Any, params: Params) -> Any:
+def _nodes(
+    flow: Flow,
+    experiments: ExperimentList,
+    spots: list[ReflectionTable],
+    models: list[Any],
+    widths: list[Any],
+    params: Params,
+) -> list[Any]:
+    """One node per crystal; those with hardly any spots wait for the profiles of others."""
+    nodes: dict[int, Any] = {}
+    lenders = choose_lenders(experiments, widths)
+    # lenders never borrow, so two passes put every node before those that need it
+    for index in sorted(range(len(experiments)), key=lambda i: (bool(lenders[i]), i)):
+        borrowed = [flow.task(profile_of, nodes[i], name="borrow-profile") for i in lenders[index]]
+        nodes[index] = _graph(flow, experiments[index], spots[index], models[index], params, borrowed)
+    return [nodes[i] for i in range(len(experiments))]
+
+
+def _graph(
+    flow: Flow, experiment: Experiment, spots: ReflectionTable, model: Any, params: Params, borrowed: list[Any]
+) -> Any:
     """The node that yields one crystal's :class:`Integrated`.
 
     A sweep that fits into one block is one task; a longer one is prepared once, then measured block by block; each
@@ -73,7 +97,9 @@ def _graph(flow: Flow, experiment: Experiment, spots: ReflectionTable, model: An
     """
     blocks = plan_blocks(experiment, params.block)
     if len(blocks) == 1 or isinstance(model, Failed):
-        return flow.task(integrate_sweep, experiment, spots, model, params, name="integrate", keep=True)
+        return flow.task(
+            integrate_sweep, experiment, spots, model, params, borrowed, name="integrate", keep=not borrowed
+        )
     parts = scan_parts(experiment, params.profile.gaussian_rs.fitting.scan_step)
     prepared = flow.task(prepare, experiment, spots, model, params, name="predict")
     measured = [flow.task(measure_block, prepared, block, params, name="integrate-block") for block in blocks]
@@ -81,13 +107,23 @@ def _graph(flow: Flow, experiment: Experiment, spots: ReflectionTable, model: An
     profiles = {}
     for part in range(len(parts) - 1):
         near = [taught[i] for i in _blocks_near(blocks, parts, part, margin=0.5)]
-        profiles[part] = flow.task(learn_from, experiment, model, parts, part, *near, name="learn-profile")
+        profiles[part] = flow.task(learn_from, experiment, model, parts, part, borrowed, *near, name="learn-profile")
     fitted = []
     for block, node in zip(blocks, measured, strict=True):
         needed = part_of(np.array([block[0], block[1] - 1e-9]), parts)
         indices = tuple(range(int(needed[0]), int(needed[1]) + 1))
         fitted.append(
-            flow.task(fit_measured, experiment, model, parts, params, indices, node, *[profiles[i] for i in indices], name="fit-block")
+            flow.task(
+                fit_measured,
+                experiment,
+                model,
+                parts,
+                params,
+                indices,
+                node,
+                *[profiles[i] for i in indices],
+                name="fit-block",
+            )
         )
     return flow.task(join_blocks, *fitted, name="join")
 
@@ -99,14 +135,16 @@ def _blocks_near(blocks: list[tuple[int, int]], parts: np.ndarray, part: int, ma
     return [i for i, (a, b) in enumerate(blocks) if b > low and a < high]
 
 
-def integrate_sweep(experiment: Experiment, spots: ReflectionTable, model: ProfileModel, params: Params) -> Integrated:
-    """A whole sweep as one block."""
+def integrate_sweep(
+    experiment: Experiment, spots: ReflectionTable, model: ProfileModel, params: Params, borrowed: list[Any]
+) -> Integrated:
+    """A whole sweep as one block. ``borrowed``: profiles of other crystals (or Failed) to start from."""
     assert experiment.scan is not None
     prepared = prepare(experiment, spots, model, params)
     measured = measure(prepared, params)
     parts = scan_parts(experiment, params.profile.gaussian_rs.fitting.scan_step)
     taught = candidates(measured)
-    profiles = [learn_from(experiment, model, parts, part, taught) for part in range(len(parts) - 1)]
+    profiles = [learn_from(experiment, model, parts, part, borrowed, taught) for part in range(len(parts) - 1)]
     indices = tuple(range(len(profiles)))
     return join_blocks(fit_measured(experiment, model, parts, params, indices, measured, *profiles))
 
@@ -119,9 +157,17 @@ def measure_block(prepared: Prepared, block: tuple[int, int], params: Params) ->
 
 
 def learn_from(
-    experiment: Experiment, model: ProfileModel, parts: np.ndarray, part: int, *blocks: Measured
+    experiment: Experiment, model: ProfileModel, parts: np.ndarray, part: int, borrowed: list[Any], *blocks: Measured
 ) -> ReferenceProfile:
-    return learn_part(experiment, model, parts, part, list(blocks))
+    """The profile of one part of the scan, starting from those of other crystals if there are any."""
+    return learn_part(
+        experiment, model, parts, part, list(blocks), borrowed_profile(successes(borrowed), model.sigma_b)
+    )
+
+
+def profile_of(integrated: Integrated) -> ReferenceProfile:
+    """What a crystal lends to others."""
+    return integrated.profile
 
 
 def fit_measured(
@@ -134,7 +180,7 @@ def fit_measured(
     if params.profile.gaussian_rs.fitting.fit:
         table = fit_block(experiment, model, parts, known, measured, params.valid_foreground_threshold)
     kept = table.select(table.has_flags(Flag.INTEGRATED, any=True))
-    return Integrated(kept, measured.missing, min((p.n_references for p in profiles), default=0))
+    return Integrated(kept, measured.missing, profiles[len(profiles) // 2])
 
 
 def join_blocks(*blocks: Integrated) -> Integrated:
@@ -142,14 +188,16 @@ def join_blocks(*blocks: Integrated) -> Integrated:
     table = ReflectionTable.concat([b.table for b in blocks])
     missing = tuple(dict.fromkeys(m for b in blocks for m in b.missing))
     table = table.select(np.argsort(table["partial_id"], kind="stable"))
-    return Integrated(table, missing, min(b.n_references for b in blocks))
+    return Integrated(table, missing, blocks[len(blocks) // 2].profile)
 
 
 def _collect(
     experiments: ExperimentList, models: list[Any], widths: list[Any], results: list[Any]
 ) -> tuple[ExperimentList, ReflectionTable, dict[str, Any]]:
     """Integrated crystals renumbered in their order; the rest are rows with a reason."""
-    rows, kept, tables = [], [], []
+    rows: list[dict[str, Any]] = []
+    kept: list[Experiment] = []
+    tables: list[ReflectionTable] = []
     partial = 0
     for index, (experiment, model, width, result) in enumerate(zip(experiments, models, widths, results, strict=True)):
         rows.append(crystal_row(experiment, model, width, result))
@@ -181,6 +229,3 @@ def _imageset_number(experiments: ExperimentList, index: int, kept: list[Experim
         if id(experiment.imageset) not in seen:
             seen.append(id(experiment.imageset))
     return seen.index(id(experiments[index].imageset))
-
-
-__all__ = ["Integrated", "Widths", "run"]

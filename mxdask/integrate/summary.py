@@ -30,7 +30,7 @@ def crystal_row(experiment: Experiment, model: Any, width: Any, result: Any) -> 
         "own_widths": bool(width.enough),
         "sigma_b": float(np.rad2deg(model.sigma_b)),
         "sigma_m": float(np.rad2deg(model.sigma_m)),
-        "n_references": result.n_references,
+        "n_references": result.profile.n_references,
         "n_reflections": len(t),
         "n_integrated_sum": int(summed.sum()),
         "n_integrated_prf": int(fitted.sum()),
@@ -86,7 +86,18 @@ def totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def log_rows(rows: list[dict[str, Any]]) -> None:
     """The table a user sees."""
-    header = ["sweep", "σ_b (°)", "σ_m (°)", "reflections", "summed", "fitted", "I/σ sum", "I/σ prf", "background", "CC profile"]
+    header = [
+        "sweep",
+        "σ_b (°)",
+        "σ_m (°)",
+        "reflections",
+        "summed",
+        "fitted",
+        "I/σ sum",
+        "I/σ prf",
+        "background",
+        "CC profile",
+    ]
     keys = ["sigma_b", "sigma_m", "n_reflections", "n_integrated_sum", "n_integrated_prf",
             "mean_i_over_sigma_sum", "mean_i_over_sigma_prf", "mean_background", "mean_correlation"]  # fmt: skip
     shown = [[row["sweep"], *[row.get(key) for key in keys]] for row in rows if row["status"] == "ok"]

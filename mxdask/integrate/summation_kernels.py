@@ -1,7 +1,5 @@
 """Background and summed intensity of every box in one pass over its pixels (back.md 6, 7)."""
 
-import math
-
 import numpy as np
 
 from mxdask._jit import jit
@@ -13,7 +11,16 @@ HISTOGRAM = 1024
 SIMPLE_N_SIGMA = 3.0
 
 # Columns of the integer and real results.
-N_VALID, N_BACKGROUND, N_USED, N_FOREGROUND, N_BAD_FOREGROUND, N_BAD_BACKGROUND, N_OVERLOADED, FITTED = 0, 1, 2, 3, 4, 5, 6, 7
+N_VALID, N_BACKGROUND, N_USED, N_FOREGROUND, N_BAD_FOREGROUND, N_BAD_BACKGROUND, N_OVERLOADED, FITTED = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+)
 MEAN, BACKGROUND, BACKGROUND_VARIANCE, INTENSITY, VARIANCE = 0, 1, 2, 3, 4
 CENTROID, CENTROID_VARIANCE = 5, 8
 

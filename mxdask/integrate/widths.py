@@ -18,6 +18,9 @@ from mxdask.table import ReflectionTable
 
 log = logging.getLogger(__name__)
 
+# A crystal with this many spots teaches itself its reference profile, and may lend it to others.
+MANY_SPOTS, MOST_LENDERS = 100, 5
+
 
 @dataclass(frozen=True)
 class Widths:
@@ -60,7 +63,7 @@ def choose_models(experiments: ExperimentList, widths: list[Any], params: Params
     detector distance, image width), else of all crystals; without any it keeps what its few spots say.
     """
     given = params.profile.gaussian_rs.parameters
-    own = {i: w.model for i, w in enumerate(widths) if isinstance(w, Widths) and w.enough}
+    own = {i: w.model for i, w in enumerate(widths) if isinstance(w, Widths) and w.enough and w.model is not None}
     keys = [_settings(e) for e in experiments]
     out: list[Any] = []
     for index, (experiment, width) in enumerate(zip(experiments, widths, strict=True)):
@@ -74,12 +77,33 @@ def choose_models(experiments: ExperimentList, widths: list[Any], params: Params
             if model is None:
                 out.append(Failed("no usable spot to learn the spots' widths from; give sigma_b= and sigma_m="))
                 continue
-            source = f"median of {len(alike)} crystals at the same settings" if alike else "from these few spots all the same"
+            source = (
+                f"median of {len(alike)} crystals at the same settings"
+                if alike
+                else "from these few spots all the same"
+            )
             log.info(
                 "%s: %d reference spots are too few for widths of its own; sigma_b %.4f°, sigma_m %.4f° %s",
                 experiment.name, width.n_spots, *np.rad2deg([model.sigma_b, model.sigma_m]), source,
             )  # fmt: skip
         out.append(_override(model, given.sigma_b, given.sigma_m, given.n_sigma))
+    return out
+
+
+def choose_lenders(experiments: ExperimentList, widths: list[Any]) -> list[list[int]]:
+    """For every crystal the crystals it borrows a reference profile from: none if it has spots enough of its own.
+
+    Lenders are the nearest in the list (so in time) measured at the same settings.
+    """
+    rich = [i for i, w in enumerate(widths) if isinstance(w, Widths) and w.enough and w.n_spots >= MANY_SPOTS]
+    keys = [_settings(e) for e in experiments]
+    out: list[list[int]] = []
+    for index, width in enumerate(widths):
+        if index in rich or isinstance(width, Failed):
+            out.append([])
+            continue
+        alike = [i for i in rich if keys[i] == keys[index]]
+        out.append(sorted(sorted(alike, key=lambda i: (abs(i - index), i))[:MOST_LENDERS]))
     return out
 
 
@@ -98,6 +122,5 @@ def _median(models: list[ProfileModel]) -> ProfileModel:
 def _settings(experiment: Experiment) -> tuple[float, ...]:
     """What must agree for widths to carry over, rounded so that refinement's small changes do not matter."""
     assert experiment.beam is not None and experiment.detector is not None and experiment.scan is not None
-    return (
-        round(experiment.beam.wavelength, 3), round(experiment.detector[0].distance / 5.0), round(experiment.scan.width, 4)
-    )  # fmt: skip
+    distance = experiment.detector[0].distance
+    return round(experiment.beam.wavelength, 3), round(distance / 5.0), round(experiment.scan.width, 4)

@@ -137,7 +137,7 @@ def equal_volume_edges(d_max: float, d_min: float, n_shells: int) -> np.ndarray:
 
 
 def shell_of(inverse_d_squared: np.ndarray, d_edges: np.ndarray) -> np.ndarray:
-    """(n,) shell index; -1 outside. A reflection on an edge belongs to the outer shell, on the last edge to the last."""
+    """(n,) shell index, -1 outside. A reflection on an edge belongs to the outer shell."""
     tolerance = 1e-9
     edges = 1.0 / np.asarray(d_edges, dtype=np.float64) ** 2
     low, high = edges[0] * (1 - tolerance), edges[-1] * (1 + tolerance)

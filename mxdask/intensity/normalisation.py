@@ -26,7 +26,9 @@ def expected_intensity(
     if method is None:
         return np.ones(n)
     if n < _LEAST_FOR_CURVE:
-        return np.full(n, max(float(np.mean(intensity)) if n else 1.0, 1e-9 * float(np.abs(intensity).max(initial=1.0))))
+        return np.full(
+            n, max(float(np.mean(intensity)) if n else 1.0, 1e-9 * float(np.abs(intensity).max(initial=1.0)))
+        )
     q = hkl @ np.asarray(reciprocal).T
     s = np.einsum("ni,ni->n", q, q)
     if method == "quasi":

@@ -40,7 +40,9 @@ def resolution_limit(
     middle = np.bincount(shell, s, n_shells) / n
     if min_i_mean_over_sigma_mean is not None:
         ratio = np.bincount(shell, intensity, n_shells) / np.bincount(shell, sigma, n_shells)
-        limits["i_mean_over_sigma_mean"] = _crossing(middle, np.log(np.maximum(ratio, 1e-3)), np.log(min_i_mean_over_sigma_mean), s)
+        limits["i_mean_over_sigma_mean"] = _crossing(
+            middle, np.log(np.maximum(ratio, 1e-3)), np.log(min_i_mean_over_sigma_mean), s
+        )
     if min_cc_half is not None:
         cc, pairs = _cc_half(key, intensity, shell, n_shells, seed)
         good = pairs >= 20

@@ -92,7 +92,9 @@ def score_groups(
         logs.append(float(np.sum(np.log(densities))) if densities else 0.0)
     likelihood = np.exp(np.array(logs) - max(logs))
     likelihood /= likelihood.sum()
-    order = sorted(range(len(settings)), key=lambda i: (-round(likelihood[i], 12), -len(settings[i].ops), settings[i].delta))
+    order = sorted(
+        range(len(settings)), key=lambda i: (-round(likelihood[i], 12), -len(settings[i].ops), settings[i].delta)
+    )
     scores = []
     for rank, i in enumerate(order):
         following = likelihood[order[rank + 1]] if rank + 1 < len(order) else 0.0

@@ -11,7 +11,14 @@ from mxdask.text import text_table
 def operator_rows(operators: list[OperatorScore]) -> list[dict[str, Any]]:
     """Plain data, one dictionary per operator."""
     return [
-        {"operator": o.name, "likelihood": o.likelihood, "z_cc": o.z, "cc": o.cc, "n": o.n, "stars": stars(o.likelihood)}
+        {
+            "operator": o.name,
+            "likelihood": o.likelihood,
+            "z_cc": o.z,
+            "cc": o.cc,
+            "n": o.n,
+            "stars": stars(o.likelihood),
+        }
         for o in operators
     ]
 

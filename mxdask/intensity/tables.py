@@ -7,7 +7,10 @@ from typing import Any
 from mxdask.intensity.statistics import MergingStatistics
 from mxdask.text import text_table
 
-_HEADER = ("d_max", "d_min", "#obs", "#uniq", "mult.", "%comp", "<I>", "<I/sI>", "r_mrg", "r_meas", "r_pim", "r_anom", "cc1/2", "cc_ano")  # fmt: skip
+_HEADER = (
+    "d_max", "d_min", "#obs", "#uniq", "mult.", "%comp", "<I>", "<I/sI>", "r_mrg", "r_meas", "r_pim", "r_anom", "cc1/2",
+    "cc_ano",
+)  # fmt: skip
 
 _SUMMARY = (
     ("High resolution limit", "d_min", ".2f"),
@@ -36,9 +39,7 @@ def shell_table(shells: MergingStatistics, overall: MergingStatistics) -> str:
 
 def summary_table(table1: dict[str, dict[str, Any]]) -> str:
     """Table 1: a column for each of the given sets of numbers (overall, low, high …)."""
-    rows = [
-        [label, *(_number(column[name], form) for column in table1.values())] for label, name, form in _SUMMARY
-    ]
+    rows = [[label, *(_number(column[name], form) for column in table1.values())] for label, name, form in _SUMMARY]
     return text_table(["", *(name.capitalize() for name in table1)], rows, title="Summary of merging statistics")
 
 

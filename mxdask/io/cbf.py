@@ -8,6 +8,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from mxdask.errors import FileError
 
@@ -56,11 +57,16 @@ def read_bytes(path: str | Path) -> bytes:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
+def _open(path: str | Path) -> BinaryIO | gzip.GzipFile | bz2.BZ2File:
+    if str(path).endswith(".gz"):
+        return gzip.open(path, "rb")
+    return bz2.open(path, "rb") if str(path).endswith(".bz2") else open(path, "rb")
+
+
 def read_header(path: str | Path) -> str:
     """Everything before the binary section plus its MIME lines, as text; reads 64 KiB at most."""
-    opener = {".gz": gzip.open, ".bz2": bz2.open}.get(Path(path).suffix, open)
     try:
-        with opener(path, "rb") as file:
+        with _open(path) as file:
             start = file.read(HEADER_BYTES)
     except (EOFError, zlib.error) as error:
         raise FileError(f"{path}: compressed file is cut off or damaged ({error}); copy it again") from error

@@ -51,15 +51,13 @@ def read_eiger(path: str | Path, n_frames: int, frame_shape: tuple[int, int], bi
     scan = Scan(
         (1, n_frames), (start, width), (exposure,) * n_frames, tuple(begin + k * exposure for k in range(n_frames))
     )
-    # The vertical-free default of the file writer: omega about McStas -X.
+    # The file writer does not record axes; omega about McStas -X is the commonest.
     axis = TO_LAB @ (-1.0, 0.0, 0.0) + 0.0
     if width < 0:
         axis, scan = -axis, Scan(scan.image_range, (-start, -width), scan.exposure_times, scan.epochs)
     notes = ("the file does not say how the goniometer axis points: +X assumed (goniometer.axis= overrides)",)
-    return ImageHeader(
-        path, "Eiger", Beam((0.0, 0.0, 1.0), wavelength), Detector((panel,)), Goniometer.single_axis(axis), scan, True,
-        path, notes,
-    )  # fmt: skip
+    beam, goniometer = Beam(np.array([0.0, 0.0, 1.0]), wavelength), Goniometer.single_axis(axis)
+    return ImageHeader(path, "Eiger", beam, Detector((panel,)), goniometer, scan, True, path, notes)
 
 
 def _panel(detector: h5py.Group, wavelength: float, frame_shape: tuple[int, int], bits: int) -> Panel:

@@ -27,8 +27,6 @@ def open_hdf5(path: str | Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise FileError(f"{path}: cannot be read as HDF5 ({_first_line(error)}); copy the file again") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200]
+        reason = str(error).splitlines()[0][:200]
+        what = "the file is cut off" if "truncated" in reason else "cannot be read as HDF5"
+        raise FileError(f"{path}: {what} ({reason}); copy the file again") from error

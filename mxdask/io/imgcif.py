@@ -1,4 +1,4 @@
-"""Headers of full imgCIF images: every axis of goniometer and detector is described (IUCr imgCIF dictionary; front.md 4.4)."""
+"""Headers of full imgCIF images, which describe every axis of goniometer and detector (front.md 4.4)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_full_cbf(path: str | Path, header: str) -> ImageHeader:
     axes = _axes(block, path)
     wavelength = _value(block, "_diffrn_radiation_wavelength.wavelength", path)
     source = [a for a in axes.values() if a.equipment == "source"]
-    beam = Beam(source[0].vector if source else (0.0, 0.0, 1.0), wavelength)
+    beam = Beam(source[0].vector if source else np.array([0.0, 0.0, 1.0]), wavelength)
     goniometer, start, width = _goniometer(axes, path)
     named = template_of(path)
     template, image = named if named is not None else (path, 1)

@@ -6,6 +6,7 @@ import struct
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,8 +49,9 @@ def write_mask(path: str | Path, masks: Sequence[np.ndarray]) -> None:
     path = Path(path)
     with replacing(path) as temporary:
         if path.suffix == ".npz":
+            arrays: dict[str, Any] = {f"panel_{i}": np.asarray(m, dtype=bool) for i, m in enumerate(masks)}
             with open(temporary, "wb") as file:
-                np.savez_compressed(file, **{f"panel_{i}": np.asarray(m, dtype=bool) for i, m in enumerate(masks)})
+                np.savez_compressed(file, **arrays)
         else:
             temporary.write_bytes(_to_pickle(masks))
 
@@ -63,7 +65,7 @@ def _from_pickle(content: bytes, path: Path) -> list[np.ndarray]:
 
 
 def _to_pickle(masks: Sequence[np.ndarray]) -> bytes:
-    """Pickle opcodes (protocol 3) that build ``tuple(flex.bool, …)``: cctbx cannot be asked to, so they are spelt out."""
+    """Pickle opcodes (protocol 3) that build ``tuple(flex.bool, …)``: spelt out, as cctbx is not there."""
     module = b"scitbx_array_family_flex_ext\n"
     stream = [b"\x80\x03("]
     for mask in masks:

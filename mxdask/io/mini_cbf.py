@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from mxdask.io import beamlines
 from mxdask.io.cbf import binary_of_header
 from mxdask.io.cbf_comments import comments, number, numbers, sensor_of
@@ -29,7 +31,7 @@ def read_mini_cbf(path: str | Path, header: str) -> ImageHeader:
     values = comments(header)
     wavelength = number(values, "Wavelength", path)
     beam = Beam(
-        (0.0, 0.0, 1.0), wavelength, flux=number(values, "Flux", path, 0.0),
+        np.array([0.0, 0.0, 1.0]), wavelength, flux=number(values, "Flux", path, 0.0),
         transmission=number(values, "Transmission", path, 1.0),
     )  # fmt: skip
     beamline = beamlines.of_detector(values.get("Detector", ""), parse_time(values.get("timestamp", "")))
@@ -57,7 +59,7 @@ def _flat_detector(values: dict[str, str], header: str, path: str, wavelength: f
     slow_size, fast_size = binary_of_header(header, 0, path).shape
     is_eiger = "eiger" in values.get("Detector", "").lower()
     kinds = ("eiger", "eiger2") if is_eiger else ("pilatus",)
-    fast, slow = (1.0, 0.0, 0.0), (0.0, -1.0, 0.0)
+    fast, slow = np.array([1.0, 0.0, 0.0]), np.array([0.0, -1.0, 0.0])
     panel = Panel(
         fast, slow, flat_panel_origin(distance, numbers(values, "Beam_xy", path), (pixel_x, pixel_y), fast, slow),
         (fast_size, slow_size), (pixel_x, pixel_y), (0.0, number(values, "Count_cutoff", path, NO_CUTOFF)),

@@ -119,6 +119,9 @@ def _new_mtz(content: MtzContent) -> gemmi.Mtz:
         dataset = mtz.add_dataset(entry.name)
         dataset.project_name, dataset.crystal_name, dataset.wavelength = entry.project, entry.crystal, entry.wavelength
         dataset.cell = content.cell
+    del mtz.datasets[: len(mtz.datasets) - len(content.datasets)]  # gemmi's own HKL_base holds nothing here
+    for number, dataset in enumerate(mtz.datasets, start=1):
+        dataset.id = number
     return mtz
 
 
@@ -140,18 +143,23 @@ def _batch_header(batch: MtzBatch) -> Any:
     """CCP4's batch header: 29 integers, 156 reals (library MTZLIB, "BATCH HEADERS")."""
     header = gemmi.Mtz.Batch()
     header.number = batch.number
-    header.title = f"TITLE Batch {batch.number}"
+    header.title = f"Batch {batch.number}"
     header.axes = ["AXIS"]
     header.dataset_id = batch.dataset
     header.cell = gemmi.UnitCell(*batch.cell)
     header.wavelength = batch.wavelength
-    for index, value in ((12, 1), (14, 2), (15, 1), (17, 1), (19, 1)):  # one crystal, 3-D, scan axis 1, 1 axis, 1 detector
-        header.ints[index] = value
-    reals: list[tuple[int, Sequence[float]]] = [
+    for index in range(4, 10):
+        header.ints[index] = -1  # cell parameters fixed
+    # One crystal, 3-D data, scan axis 1, one goniometer axis, one detector.
+    integers = {12: 1, 14: 2, 15: 1, 17: 1, 19: 1}
+    for index, number in integers.items():
+        header.ints[index] = number
+    reals: list[tuple[int, Any]] = [
         (6, np.asarray(batch.orientation).T.ravel()),  # Fortran order
         (21, [batch.mosaicity]),
         (36, batch.phi),
         (38, batch.axis),
+        (43, [1.0]),  # batch scale
         (47, [batch.phi[1] - batch.phi[0]]),
         (59, batch.axis),
         (80, [-1.0, 0.0, 0.0]),

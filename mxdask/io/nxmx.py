@@ -73,7 +73,7 @@ def read_nxmx(path: str | Path, n_frames: int, frame_shape: tuple[int, int], bit
         sample, instrument = _one(entry, "NXsample", path), _one(entry, "NXinstrument", path)
         detector = _one(instrument, "NXdetector", path)
         wavelength = _wavelength([g for g in (_maybe(sample, "NXbeam"), _maybe(instrument, "NXbeam")) if g], path)
-        beam = Beam((0.0, 0.0, 1.0), wavelength)
+        beam = Beam(np.array([0.0, 0.0, 1.0]), wavelength)
         rotations = [a for a in _sample_chain(file, sample, path) if a.is_rotation]
         goniometer, scan, notes = _rotation(rotations, n_frames, detector, path)
         panels = _panels(file, detector, wavelength, frame_shape, bits, path)
@@ -196,11 +196,11 @@ def _module(
     """One panel. ``frame_shape`` is given when the module is the whole frame."""
     try:
         fast, slow = (chain(file, f"{module.name}/{name}_pixel_direction", path) for name in ("fast", "slow"))
-        size = tuple(int(n) for n in np.ravel(module["data_size"][()])[-2:])
+        height, width = (int(n) for n in np.ravel(module["data_size"][()])[-2:])
     except KeyError as error:
         raise FileError(f"{path}: {module.name} is incomplete ({error})") from error
-    if frame_shape is not None and size != tuple(frame_shape) and size[::-1] == tuple(frame_shape):
-        size = size[::-1]  # old files of Diamond give (fast, slow)
+    if frame_shape is not None and (width, height) == tuple(frame_shape):
+        height, width = frame_shape  # old files of Diamond give (fast, slow)
     axes = []
     for links in (fast, slow):
         turn, _ = placement(links[1:])
@@ -214,7 +214,7 @@ def _module(
     if origin[2] > 0 and abs(axes[0][2]) < 1e-9 and abs(axes[1][2]) < 1e-9:  # upstream: the distance has the other sign
         origin = origin * (1.0, 1.0, -1.0)
     return Panel(
-        axes[0], axes[1], origin + 0.0, size[::-1], pixel_size, name=module.name,
+        axes[0], axes[1], origin + 0.0, (width, height), pixel_size, name=module.name,
         raw_image_offset=module_origin(module)[::-1] if frame_shape is None else (0, 0), **common,
     )  # fmt: skip
 

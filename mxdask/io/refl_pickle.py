@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mxdask.errors import FileError
-from mxdask.io.base256_kernels import decode_floats, decode_integers
+from mxdask.io.base256 import decode_floats, decode_integers
 from mxdask.io.flex_pickle import FlexArray, FlexTable, decode_bool, load_flex, split_size
 from mxdask.table import ReflectionTable
 
@@ -40,7 +40,7 @@ def read_refl_pickle(content: bytes, path: str | Path) -> ReflectionTable:
                 warnings.warn(f"{path}: column {name} ({array.kind}) cannot be read and was skipped", stacklevel=3)
             else:
                 decoded[name] = values
-    except (ValueError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise FileError(f"{path}: damaged reflection table ({error})") from error
     return ReflectionTable(decoded, {int(k): str(v) for k, v in identifiers.items()})
 
@@ -55,11 +55,8 @@ def _decode(array: FlexArray, n_rows: int) -> np.ndarray | None:
     n, content = split_size(array.content)
     if n != n_rows or len(content) < n * width:
         raise ValueError(f"{array.kind} column has {n} of {n_rows} rows")
-    packed = np.frombuffer(content, dtype=np.uint8)
-    out = np.empty(n * width, dtype=np.float64 if array.kind in _FLOATS else np.int64)
-    used = (decode_floats if array.kind in _FLOATS else decode_integers)(packed, out)
-    if used != packed.size:
-        raise ValueError(f"{array.kind} column does not end where it should")
-    if array.kind in _INTEGERS:
-        out = out.astype(_INTEGERS[array.kind][0])
+    if array.kind in _FLOATS:
+        out = decode_floats(content, n * width)
+    else:
+        out = decode_integers(content, n * width).astype(_INTEGERS[array.kind][0])
     return out.reshape(n, width) if width > 1 else out

@@ -51,9 +51,7 @@ class UnmergedResult:
     batches: tuple[Batch, ...]
 
 
-def unmerged(
-    experiments: ExperimentList, reflections: ReflectionTable | None, params: ExportParams
-) -> UnmergedResult:
+def unmerged(experiments: ExperimentList, reflections: ReflectionTable | None, params: ExportParams) -> UnmergedResult:
     """Observations for an unmerged MTZ: indices in CCP4's asymmetric unit, M/ISYM, BATCH, intensities, geometry.
 
     Raises
@@ -77,11 +75,15 @@ def unmerged(
     offsets = batch_offsets(experiments.experiments)
     hkl, isym = asu_with_isym(observations.hkl, space_group)
     batch = np.floor(observations.xyz[:, 2]).astype(np.int64) + 1 + np.array(offsets)[observations.experiment]
-    columns = _columns(table, observations, choice, experiments, isym, _inside(batch, observations, experiments, offsets))
+    columns = _columns(
+        table, observations, choice, experiments, isym, _inside(batch, observations, experiments, offsets)
+    )
     order = np.lexsort((columns[1].values, pack(hkl)))
     columns = [Column(c.label, c.type, c.values[order]) for c in columns]
     datasets = tuple(
-        Dataset(params.project_name, params.crystal_name, params.dataset_name + ("" if len(waves) == 1 else str(i + 1)), w)
+        Dataset(
+            params.project_name, params.crystal_name, params.dataset_name + ("" if len(waves) == 1 else str(i + 1)), w
+        )
         for i, (w, _) in enumerate(waves)
     )
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -198,23 +200,31 @@ def _columns(
         out += [Column("I", "J", observations.intensity), Column("SIGI", "Q", sigma)]
     if choice == "scale":
         g, variance = table["inverse_scale_factor"][row], table["inverse_scale_factor_variance"][row]
-        out += [Column("SCALEUSED", "R", 1.0 / g), Column("SIGSCALEUSED", "R", np.sqrt(variance) / g**2)]
+        out += [Column("SCALEUSED", "R", g), Column("SIGSCALEUSED", "R", np.sqrt(variance))]
     if "background.sum.value" in table:
         variance = np.maximum(table["background.sum.variance"][row], 0.0)
         out += [
             Column("BG", "R", table["background.sum.value"][row]),
             Column("SIGBG", "R", np.sqrt(variance)),
         ]
-    width = np.array([e.scan.width if e.scan else 0.0 for e in experiments])
-    start = np.array([e.scan.oscillation_range[0] if e.scan else 0.0 for e in experiments])
-    z0 = np.array([e.scan.array_range[0] if e.scan else 0.0 for e in experiments])
-    which = observations.experiment
     out += [
         Column("FRACTIONCALC", "R", observations.partiality),
         Column("XDET", "R", observations.xyz[:, 0]), Column("YDET", "R", observations.xyz[:, 1]),
-        Column("ROT", "R", start[which] + (observations.xyz[:, 2] - z0[which]) * width[which]),
+        Column("ROT", "R", _rotation(table, observations, experiments)),
     ]  # fmt: skip
     for label, name in (("LP", "lp"), ("QE", "qe")):
         if name in table:
             out.append(Column(label, "R", table[name][row]))
+    return out
+
+
+def _rotation(table: ReflectionTable, observations: Observations, experiments: ExperimentList) -> np.ndarray:
+    """(n,) degrees, predicted where the table knows it."""
+    if "xyzcal.mm" in table:
+        return np.rad2deg(table["xyzcal.mm"][observations.row, 2])
+    out = np.zeros(len(observations))
+    for i, experiment in enumerate(experiments):
+        mine = observations.experiment == i
+        if experiment.scan is not None:
+            out[mine] = np.rad2deg(experiment.scan.angle(observations.xyz[mine, 2]))
     return out

@@ -37,9 +37,7 @@ class Truncated:
         return int(np.isnan(self.amplitude).sum())
 
 
-def french_wilson(
-    intensity: np.ndarray, sigma: np.ndarray, centric: np.ndarray, expected: np.ndarray
-) -> Truncated:
+def french_wilson(intensity: np.ndarray, sigma: np.ndarray, centric: np.ndarray, expected: np.ndarray) -> Truncated:
     """Truncate n merged intensities.
 
     Parameters
@@ -104,7 +102,5 @@ def _table(centric: bool) -> tuple[np.ndarray, np.ndarray]:
     density *= weight * (1.0 if centric else f)  # dx = 2 f df, and centric x**-½ = 1/f
     total = density.sum(axis=1)
     moment = [(density * f**k).sum(axis=1) / total for k in (1, 2, 4)]
-    table = np.stack(
-        [moment[1], np.sqrt(moment[2] - moment[1] ** 2), moment[0], np.sqrt(moment[1] - moment[0] ** 2)]
-    )
+    table = np.stack([moment[1], np.sqrt(moment[2] - moment[1] ** 2), moment[0], np.sqrt(moment[1] - moment[0] ** 2)])
     return grid, table

@@ -81,7 +81,9 @@ def merge(experiments: ExperimentList, reflections: ReflectionTable | None, para
     }  # fmt: skip
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     history = (f"From mxdask {__version__}, merge, {stamp}", *experiments.history[-8:])
-    return MergedResult(hkl, tuple(columns), datasets, cell, space_group, f"From mxdask {__version__}", history, summary)
+    return MergedResult(
+        hkl, tuple(columns), datasets, cell, space_group, f"From mxdask {__version__}", history, summary
+    )
 
 
 def wavelength_groups(wavelengths: Sequence[float], tolerance: float) -> list[tuple[float, list[int]]]:
@@ -107,7 +109,9 @@ def _merge_one(
     if params.truncate:
         more, told = amplitude_columns(merged, params.anomalous)
         columns += more
-        _log.info("French-Wilson amplitudes: %d, rejected as too negative: %d", told["n_amplitudes"], told["n_rejected"])
+        _log.info(
+            "French-Wilson amplitudes: %d, rejected as too negative: %d", told["n_amplitudes"], told["n_rejected"]
+        )
     shells, overall = merging_statistics(data, shell_edges(data, params.merging.n_bins), params.seed)
     columns1 = table1(shells, overall)
     _log.info(shell_table(shells, overall))

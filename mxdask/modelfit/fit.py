@@ -24,10 +24,10 @@ from mxdask.modelfit.result import (
     updated_experiments,
     updated_table,
 )
-from mxdask.modelfit.selection import Observations, observations
+from mxdask.modelfit.selection import Observations, gather, indexed_rows, observations
 from mxdask.modelfit.smoother import Smoothing
 from mxdask.models import ExperimentList
-from mxdask.table import ReflectionTable
+from mxdask.table import Flag, ReflectionTable
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,26 @@ class Selection:
     noise: float
 
 
-def select(experiments: ExperimentList, reflections: ReflectionTable, options: FitOptions) -> Selection:
-    """Usable reflections, without the outliers among the residuals of the static models given.
+def select(
+    experiments: ExperimentList, reflections: ReflectionTable, options: FitOptions, *, as_predicted: bool = False
+) -> Selection:
+    """Usable reflections, without the outliers among the residuals of the models given.
+
+    Parameters
+    ----------
+    as_predicted : take the residuals from ``xyzcal.mm`` of the table (crystals that vary along the scan) instead of
+        those of the static crystals.
 
     Raises
     ------
     MxdaskError : no reflection is left.
     """
     data, excluded = observations(experiments, reflections, options)
-    start = Problem(experiments, data, build_layout(experiments, options))
-    residuals = start.residuals(start.start)
+    if as_predicted:
+        residuals = [reflections["xyzcal.mm"][d.rows] - d.observed for d in data]
+    else:
+        start = Problem(experiments, data, build_layout(experiments, options))
+        residuals = start.residuals(start.start)
     masks = find_outliers(experiments, data, residuals, options)
     kept = [d.keep(~m) for d, m in zip(data, masks, strict=True)]
     if not any(len(d) for d in kept):
@@ -69,6 +79,20 @@ def select(experiments: ExperimentList, reflections: ReflectionTable, options: F
         np.array([int(m.sum()) for m in masks]),
         excluded,
         noise_scale(data, masks, residuals),
+    )
+
+
+def select_flagged(experiments: ExperimentList, reflections: ReflectionTable, noise: float) -> Selection:
+    """The reflections that the table's flags say an earlier fit used, with its outliers and exclusions."""
+    used = reflections.has_flags(Flag.USED_IN_REFINEMENT)
+    outliers = np.flatnonzero(reflections.has_flags(Flag.CENTROID_OUTLIER) & indexed_rows(reflections))
+    ids = reflections["id"]
+    return Selection(
+        [gather(reflections, np.flatnonzero(used & (ids == i))) for i in range(len(experiments))],
+        outliers,
+        np.bincount(ids[outliers], minlength=len(experiments)),
+        reflections.has_flags(Flag.EXCLUDED_FOR_REFINEMENT),
+        min(1.0, noise),
     )
 
 
@@ -99,7 +123,7 @@ def fit(
     reference : experiments whose beams and detectors the priors are about; default: the starting ones.
     """
     layout = build_layout(experiments, options, smoothing, reference)
-    free, notes = reduced(layout, selection.data, options)
+    free, notes = reduced(experiments, layout, selection.data, options)
     problem = Problem(experiments, selection.data, layout, free, selection.noise)
     minimum = minimise(
         problem.evaluate, problem.start, max_iterations=options.max_iterations, convergence=options.convergence

@@ -92,21 +92,22 @@ def build_layout(
     ``reference``: experiments whose beam and detector the priors are about, row by row; default the starting ones.
     """
     smoothing = smoothing or (None,) * len(experiments)
-    found: dict[str, dict[int, tuple[Any, int]]] = {kind: {} for kind in KINDS}
+    found: dict[str, dict[int, tuple[Any, int, bool]]] = {kind: {} for kind in KINDS}
     for experiment, smooth in zip(experiments, smoothing, strict=True):
         for kind in KINDS:
             model = getattr(experiment, kind)
             if id(model) not in found[kind]:
-                samples = smooth.n_samples if kind == "crystal" and smooth is not None else 1
-                found[kind][id(model)] = (_parameters(kind, experiment, options), samples)
+                varies = smooth if kind == "crystal" else None
+                samples, cell_varies = (1, False) if varies is None else (varies.n_samples, varies.cell_varies)
+                found[kind][id(model)] = (_parameters(kind, experiment, options), samples, cell_varies)
     pieces: dict[tuple[str, int], Piece] = {}
     free, prior, tie, at = [], [], [], 0
     for kind in KINDS:
-        for number, (key, (parameters, samples)) in enumerate(found[kind].items()):
+        for number, (key, (parameters, samples, cell_varies)) in enumerate(found[kind].items()):
             pieces[kind, key] = Piece(kind, number, parameters, at, parameters.size * samples)
             moves = np.tile(~_fixed(kind, parameters, options), samples)
             same = np.arange(at, at + parameters.size * samples)
-            if samples > 1 and not options.cell_varies:
+            if samples > 1 and not cell_varies:
                 same.reshape(samples, -1)[:, 3:] = same[3 : parameters.size]
                 moves[parameters.size :].reshape(samples - 1, -1)[:, 3:] = False
             at += parameters.size * samples

@@ -41,7 +41,6 @@ class FitOptions:
     crystal_fix : words of all, cell, orientation.
     detector_fix : words of all, position, orientation, distance.
     goniometer_fix : whether the goniometer stays.
-    cell_varies : whether the cell of a scan-varying crystal varies too, or its orientation alone.
     hierarchy_level : 0 moves all panels of a detector as one body, n the groups at level n.
     priors : None for none, as in DIALS.
     outlier : rejection on the residuals of the starting model: Tukey's fences, minimum covariance determinant, none.
@@ -57,7 +56,6 @@ class FitOptions:
     crystal_fix: tuple[str, ...] = ()
     detector_fix: tuple[str, ...] = ()
     goniometer_fix: bool = True
-    cell_varies: bool = True
     hierarchy_level: int = 0
     priors: Priors | None = None
     outlier: OutlierMethod = "tukey"

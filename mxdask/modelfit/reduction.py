@@ -5,24 +5,30 @@ from __future__ import annotations
 import numpy as np
 
 from mxdask.errors import MxdaskError
-from mxdask.modelfit.layout import Layout
+from mxdask.modelfit.layout import Layout, Piece
 from mxdask.modelfit.options import FitOptions
 from mxdask.modelfit.selection import Observations
+from mxdask.models import ExperimentList
+
+RESIDUALS = 3  # x, y and φ of a reflection
 
 
-def reduced(layout: Layout, data: list[Observations], options: FitOptions) -> tuple[np.ndarray, list[str]]:
+def reduced(
+    experiments: ExperimentList, layout: Layout, data: list[Observations], options: FitOptions
+) -> tuple[np.ndarray, list[str]]:
     """(size,) mask of parameters that stay free, and one line per group of parameters that had to be held.
 
-    A group is a beam, a goniometer, a detector's rigid body, a crystal's orientation or its cell (at one sample).
+    A group is a beam, a goniometer, a detector's rigid body, a crystal's orientation or its cell (at one sample). It
+    needs so many reflections that depend on it, and at least as many residuals as it has parameters.
 
     Raises
     ------
     MxdaskError : something has to be held and the options forbid it.
     """
     free, notes = layout.free.copy(), []
-    for title, rows, count in _groups(layout, data):
+    for title, rows, count in _groups(experiments, layout, data):
         n = int(free[rows].sum())
-        if n and count < options.min_reflections_per_parameter * n:
+        if n and (count < options.min_reflections_per_parameter or RESIDUALS * count < n):
             free[rows] = False
             notes.append(f"{title}: {count} reflections for {n} parameters")
     if notes and options.auto_reduction == "fail":
@@ -32,33 +38,37 @@ def reduced(layout: Layout, data: list[Observations], options: FitOptions) -> tu
     return free, notes
 
 
-def _groups(layout: Layout, data: list[Observations]) -> list[tuple[str, np.ndarray, int]]:
+def _groups(
+    experiments: ExperimentList, layout: Layout, data: list[Observations]
+) -> list[tuple[str, np.ndarray, int]]:
     """Title, parameter numbers and reflections of each group."""
     out = []
     for piece in layout.pieces:
         users = [i for i, own in enumerate(layout.of_experiment) if own[piece.kind] is piece]
-        title = f"{piece.kind} {piece.number + 1}"
+        names = list(dict.fromkeys(experiments[i].name for i in users))
+        title = f"{piece.kind} of {names[0] if len(names) == 1 else f'{names[0]} and {len(names) - 1} other sweeps'}"
         rows = np.arange(piece.at, piece.at + piece.size)
         if piece.kind == "crystal":
-            out += _crystal_groups(piece.parameters.size, title, rows, layout, data, users)
+            out += _crystal_groups(piece, title, layout, data, users)
         elif piece.kind == "detector" and len(piece.parameters.groups) > 1:
             for g, group in enumerate(piece.parameters.groups):
                 count = sum(int(np.isin(data[i].panel, group.panels).sum()) for i in users)
-                out.append((f"{title} group {g + 1}", rows[6 * g : 6 * g + 6], count))
+                out.append((f"group {g + 1} of {title}", rows[6 * g : 6 * g + 6], count))
         else:
             out.append((title, rows, sum(len(data[i]) for i in users)))
     return out
 
 
 def _crystal_groups(
-    size: int, title: str, rows: np.ndarray, layout: Layout, data: list[Observations], users: list[int]
+    piece: Piece, title: str, layout: Layout, data: list[Observations], users: list[int]
 ) -> list[tuple[str, np.ndarray, int]]:
     groups = []
-    samples = len(rows) // size
+    size = piece.parameters.size
+    samples = piece.size // size
     for s in range(samples):
         count = sum(_at_sample(layout, data[i], i, s) for i in users)
-        at = rows[s * size : (s + 1) * size]
-        name = title if samples == 1 else f"{title} sample {s + 1}"
+        at = np.arange(piece.at + s * size, piece.at + (s + 1) * size)
+        name = title if samples == 1 else f"{title} at sample {s + 1}"
         groups += [(f"orientation of {name}", at[:3], count), (f"cell of {name}", at[3:], count)]
     return groups
 

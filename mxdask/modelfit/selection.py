@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mxdask.errors import MxdaskError
+from mxdask.geometry.mapping import wave_vectors
 from mxdask.modelfit.options import FitOptions
 from mxdask.models import Experiment, ExperimentList
 from mxdask.table import Flag, ReflectionTable
@@ -62,7 +63,7 @@ def observations(
         good = _usable(experiment, reflections, rows, options)
         excluded[rows[~good]] = True
         rows = _sample(rows[good], experiment, options)
-        parts.append(_gather(reflections, rows))
+        parts.append(gather(reflections, rows))
     return parts, excluded
 
 
@@ -84,9 +85,7 @@ def _usable(experiment: Experiment, reflections: ReflectionTable, rows: np.ndarr
 
 
 def _ray(experiment: Experiment, reflections: ReflectionTable, rows: np.ndarray) -> np.ndarray:
-    """(n, 3) unit-length-corrected observed wave vectors."""
-    from mxdask.geometry.mapping import wave_vectors
-
+    """(n, 3) observed wave vectors."""
     assert experiment.beam is not None and experiment.detector is not None
     panel = reflections["panel"][rows].astype(np.int64)
     return wave_vectors(experiment.beam, experiment.detector, panel, reflections["xyzobs.mm.value"][rows, :2])
@@ -105,7 +104,8 @@ def _sample(rows: np.ndarray, experiment: Experiment, options: FitOptions) -> np
     return np.sort(np.random.default_rng(options.seed).choice(rows, limit, replace=False))
 
 
-def _gather(reflections: ReflectionTable, rows: np.ndarray) -> Observations:
+def gather(reflections: ReflectionTable, rows: np.ndarray) -> Observations:
+    """Rows of a table as the kernel wants them."""
     variance = reflections["xyzobs.mm.variance"][rows]
     if np.any(~(variance > 0)):
         raise MxdaskError(

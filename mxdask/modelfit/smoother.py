@@ -17,15 +17,15 @@ NEIGHBOURS = 3
 class Smoothing:
     """Samples along one scan and the blocks of images that get one model each.
 
-    The value at t is the average of the three nearest samples with weights exp(−((z − p)/σ)²), z = (t − start)/spacing.
+    The value at t is the average of the three nearest samples with weights exp(−((z − p)/σ)²), z = t in intervals.
 
     Attributes
     ----------
-    start, spacing : image coordinate of the first interval and its length, images.
-    positions : (n_samples,) of the samples, in intervals.
-    n_images : images of the scan. array_start : image coordinate of the first one.
+    array_start : image coordinate of the scan's start. n_images : its images.
+    n_intervals : equal parts of the scan, with samples at their ends (up to two parts) or middles and beyond.
     per_block : images per model.
     phi_start, phi_width : radians of the scan's start, per image.
+    cell_varies : whether the cell varies too, or the orientation alone.
     """
 
     array_start: int
@@ -34,16 +34,19 @@ class Smoothing:
     per_block: float
     phi_start: float
     phi_width: float
+    cell_varies: bool = True
 
     @classmethod
-    def of(cls, scan: Scan, interval_width: float = 36.0, block_width: float = 1.0) -> Smoothing:
+    def of(
+        cls, scan: Scan, interval_width: float = 36.0, block_width: float = 1.0, *, cell_varies: bool = True
+    ) -> Smoothing:
         """Intervals and blocks as wide as asked for (degrees), an integral number of each over the scan."""
         width = abs(scan.width) * scan.n_images
         intervals = max(int(width / interval_width), 1)
         blocks = max(round(width / block_width), 1)
         return cls(
             scan.array_range[0], scan.n_images, intervals, scan.n_images / min(blocks, scan.n_images),
-            float(scan.angle(scan.array_range[0])), float(np.deg2rad(scan.width)),
+            float(scan.angle(scan.array_range[0])), float(np.deg2rad(scan.width)), cell_varies,
         )  # fmt: skip
 
     @cached_property

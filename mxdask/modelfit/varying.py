@@ -23,6 +23,7 @@ def refine_varying(
     Parameters
     ----------
     experiments : no two scans share a crystal.
+    reflections : with the predictions (``xyzcal.mm``) of the models before: their residuals show the outliers.
     smoothing : per experiment, None to keep that crystal static.
 
     Returns
@@ -30,5 +31,5 @@ def refine_varying(
     FitResult whose crystals carry ``A_at_scan_points`` at the n + 1 image boundaries; ``xyzcal`` are those of the
     block's model; the covariance of B stays that of the static solution given.
     """
-    selection = select(experiments, reflections, options)
+    selection = select(experiments, reflections, options, as_predicted=True)
     return fit(experiments, reflections, selection, options, smoothing=smoothing, reference=reference)

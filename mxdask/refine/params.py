@@ -43,7 +43,9 @@ class CrystalParams(StepParams):
 class DetectorParams(StepParams):
     fix: tuple[DetectorWord, ...] = Field((), description="Parts of the detectors to hold")
     hierarchy_level: int = Field(
-        0, ge=0, description="0: all panels move as one body; n: each group at level n of the panels' hierarchy by itself"
+        0,
+        ge=0,
+        description="0: all panels move as one body; n: each group at level n of the hierarchy by itself",
     )
 
 
@@ -73,12 +75,15 @@ class Parameterisation(StepParams):
 class Sharing(StepParams):
     detector: Literal["auto", "shared", "per_sweep", "reference", "fixed"] = Field(
         "auto",
-        description="Beam and detector of several sweeps. auto: one for all sweeps whose panels are the same and whose "
-        "positions agree within the tolerances; shared: one whatever the positions; per_sweep: as they come; reference: "
-        "those of the sweep with most reflections, held for the others; fixed: held as they come",
+        description="Beam and detector of several sweeps. auto: one for all whose panels are the same and whose "
+        "positions agree within the tolerances; shared: one whatever the positions; per_sweep: one each; reference: "
+        "those of the sweep with most reflections, held for the others; fixed: all held as they come",
     )
     position_tolerance: float = Field(
-        0.03, gt=0, description="Largest difference of panel origins for auto", json_schema_extra=_unit("of the distance")
+        0.03,
+        gt=0,
+        description="Largest difference of origins for auto",
+        json_schema_extra=_unit("of the distance"),
     )
     angle_tolerance: float = Field(
         1.0, gt=0, description="Largest difference of panel and beam directions for auto", json_schema_extra=_unit("°")
@@ -88,8 +93,8 @@ class Sharing(StepParams):
 class Restraints(StepParams):
     geometry: bool = Field(
         True,
-        description="Weak Gaussian priors about the starting beam and detector, and on drifts of the orientation, which "
-        "hold what narrow wedges cannot determine; off for results to compare with DIALS",
+        description="Weak Gaussian priors about the starting beam and detector, and on drifts of the orientation: "
+        "they hold what narrow wedges cannot determine; off for results to compare with DIALS",
     )
     distance: float | None = Field(0.01, gt=0, description="σ of the distance", json_schema_extra=_unit("fraction"))
     shift: float | None = Field(2.0, gt=0, description="σ of shifts of the detector", json_schema_extra=_unit("mm"))
@@ -106,7 +111,8 @@ class Tukey(StepParams):
 
 class Outlier(StepParams):
     algorithm: Literal["mcd", "tukey", "null"] = Field(
-        "mcd", description="Outliers by minimum covariance determinant or Tukey's fences on x, y, φ residuals; null: none"
+        "mcd",
+        description="Outliers by minimum covariance determinant, or Tukey's fences, on x, y, φ residuals",
     )
     block_width: float | None = Field(
         None, gt=0, description="Part of a scan judged together; Auto: at least 18°", json_schema_extra=_unit("°")
@@ -144,7 +150,7 @@ class Refinement(StepParams):
 
 
 class Params(StepParams):
-    n_static_macrocycles: int = Field(2, ge=1, description="Rounds of outlier rejection and refinement, crystals static")
+    n_static_macrocycles: int = Field(2, ge=1, description="Rounds of outlier rejection and fit, crystals static")
     n_varying_macrocycles: int = Field(2, ge=1, description="The same with crystals varying along the scan")
     separate_independent_sets: bool = Field(True, description="Refine sweeps that share no model by themselves")
     refinement: Refinement = Refinement()

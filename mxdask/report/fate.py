@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mxdask.report.reading import name_of, rows_of, status_of
+from mxdask.report.reading import lattice_rows, name_of, rows_of, status_of
 
 
 @dataclass
@@ -39,7 +39,7 @@ def fates(summaries: Mapping[str, Mapping[str, Any]]) -> list[Fate]:
     out: list[Fate] = []
     for step, summary in summaries.items():
         # Rows about something else than crystals (a wavelength of the merged data) have neither name nor identifier.
-        rows = [row for row in rows_of(summary) if row.get("sweep") or row.get("identifier")]
+        rows = [row for row in lattice_rows(rows_of(summary)) if row.get("sweep") or row.get("identifier")]
         identifiers = {str(row.get("identifier") or "") for row in rows}
         taken: set[int] = set()
         for row in rows:

@@ -8,20 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from mxdask.report.labels import LABELS
 from mxdask.report.reading import Row, name_of, status_of
-
-# How columns of summaries are called in tables; what is not here is shown under its own name.
-LABELS = {
-    "sweep": "crystal", "n_images": "images", "n_spots": "spots", "n_strong": "strong spots", "n_indexed": "indexed",
-    "n_unindexed": "not indexed", "n_observations": "observations", "n_outliers": "outliers",
-    "n_reflections": "reflections",
-    "I_over_sigma": "⟨I/σ⟩", "Rmerge": "R<sub>merge</sub>", "Rmeas": "R<sub>meas</sub>", "Rpim": "R<sub>pim</sub>",
-    "CC_half": "CC<sub>½</sub>", "rmsd_x": "rmsd x (px)", "rmsd_y": "rmsd y (px)", "rmsd_z": "rmsd z (images)",
-    "sigma_b": "σ<sub>b</sub> (°)", "sigma_m": "σ<sub>m</sub> (°)", "cell": "cell (Å, °)", "unit_cell": "cell (Å, °)",
-    "space_group": "space group", "d_min": "d<sub>min</sub> (Å)", "d_max": "d<sub>max</sub> (Å)", "B": "B (Å²)",
-    "n_obs": "observations", "n_unique": "unique", "mean_I": "⟨I⟩", "CC_anom": "CC<sub>anom</sub>",
-    "wavelength": "wavelength (Å)", "start": "start (°)", "width": "width (°)", "distance": "distance (mm)",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)

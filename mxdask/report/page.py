@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from bokeh.document import Document
 from bokeh.embed import components
 from bokeh.resources import Resources
 
@@ -17,18 +18,23 @@ from mxdask import __version__
 from mxdask.io.atomic import replacing
 from mxdask.report.fate import fates
 from mxdask.report.markup import rows_table
+from mxdask.report.plots import Colours, palette
 from mxdask.report.reading import rows_of
 from mxdask.report.section import Section
 from mxdask.report.sections import images, intensities, lattices, merging, overview, symmetry
 
 _SECTIONS: dict[str, Callable[[Mapping[str, Any]], Section]] = {
     "import": images.importing,
-    "find_spots": images.spots,
     "index": lattices.indexing,
     "refine": lattices.refinement,
-    "integrate": intensities.integration,
     "symmetry": symmetry.symmetry,
     "cosym": partial(symmetry.symmetry, key="cosym"),
+}
+
+# Sections with a curve for every crystal: its colour is the same in all of them.
+_COLOURED: dict[str, Callable[[Mapping[str, Any], Colours], Section]] = {
+    "find_spots": images.spots,
+    "integrate": intensities.integration,
     "scale": intensities.scaling,
 }
 
@@ -83,7 +89,7 @@ def render(summaries: Mapping[str, Mapping[str, Any]], *, title: str, subtitle: 
     """The page as a string."""
     sections = [s for s in build_sections(summaries) if s.parts or s.lead]
     figures = {f"{s.key}-{i}-{j}": figure for s in sections for i, j, figure in _figures(s)}
-    script, divisions = components(figures) if figures else ("", {})
+    script, divisions = components(_in_one_document(figures)) if figures else ("", {})
     bokeh = Resources(mode="inline", components=["bokeh"], minified=True).render() if figures else ""
     steps = ", ".join(overview.STEP_NAMES.get(step, step) for step in summaries)
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -95,12 +101,24 @@ def render(summaries: Mapping[str, Mapping[str, Any]], *, title: str, subtitle: 
     )  # fmt: skip
 
 
+def _in_one_document(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures as roots of one document, added under one freeze: Bokeh walks all of them after every single one."""
+    document = Document()
+    with document.models.freeze():
+        for figure in figures.values():
+            document.add_root(figure)
+    return figures
+
+
 def build_sections(summaries: Mapping[str, Mapping[str, Any]]) -> list[Section]:
     """Sections in reading order: the result, every crystal, then step by step."""
     crystals = fates(summaries)
     sections = [overview.build(summaries, crystals), overview.fate_section(crystals, list(summaries))]
+    colours = palette([crystal.name for crystal in crystals])
     for step, summary in summaries.items():
-        if step in _SECTIONS:
+        if step in _COLOURED:
+            sections.append(_COLOURED[step](summary, colours))
+        elif step in _SECTIONS:
             sections.append(_SECTIONS[step](summary))
         elif step not in ("merge", "export"):
             sections.append(_unknown(step, summary))

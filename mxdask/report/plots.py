@@ -25,6 +25,7 @@ MAX_LINES = 12  # more curves than this are drawn as a map of colours
 _GREY, _FAINT = "#5b6470", "#e6e9ee"
 
 Series = tuple[str, np.ndarray, np.ndarray]
+Colours = Mapping[str, str]
 
 
 def new_figure(title: str, x: str, y: str, **options: Any) -> Any:
@@ -62,8 +63,21 @@ def _with_legend(plot: Any, items: list[tuple[str, list[Any]]]) -> Any:
     return plot
 
 
-def lines(title: str, x: str, y: str, series: Sequence[Series], *, markers: bool = False, **options: Any) -> Any:
-    """Curves (name, x, y) with a legend to hide them one by one; points that are not finite leave gaps."""
+def palette(names: Sequence[str]) -> dict[str, str]:
+    """A colour for every name, by its place."""
+    return {name: _colour(i) for i, name in enumerate(names)}
+
+
+def lines(
+    title: str, x: str, y: str, series: Sequence[Series], *, markers: bool = False, colours: Colours | None = None,
+    **options: Any,
+) -> Any:  # fmt: skip
+    """Curves (name, x, y) with a legend to hide them one by one; points that are not finite leave gaps.
+
+    Parameters
+    ----------
+    colours : name → colour; the others get theirs by their place.
+    """
     series = [(n, a, b) for n, a, b in series if len(a) == len(b) > 0 and np.isfinite(b).any()]
     if not series:
         return None
@@ -71,9 +85,10 @@ def lines(title: str, x: str, y: str, series: Sequence[Series], *, markers: bool
     items = []
     for i, (name, xs, ys) in enumerate(series):
         source = ColumnDataSource({"x": xs, "y": ys, "name": [name] * len(xs)})
-        drawn = [plot.line("x", "y", source=source, line_width=1.8, color=_colour(i))]
+        colour = (colours or {}).get(name, _colour(i))
+        drawn = [plot.line("x", "y", source=source, line_width=1.8, color=colour)]
         if markers or len(xs) < 3:
-            drawn.append(plot.scatter("x", "y", source=source, size=5, color=_colour(i)))
+            drawn.append(plot.scatter("x", "y", source=source, size=5, color=colour))
         items.append((name, drawn))
     plot.add_tools(HoverTool(tooltips=[("", "@name"), (x, "@x"), (y, "@y")], renderers=[d[-1] for _, d in items]))
     return _with_legend(plot, items)
@@ -100,7 +115,10 @@ def heatmap(title: str, x: str, y: str, names: Sequence[str], start: float, valu
     return plot
 
 
-def per_image(title: str, y: str, names: Sequence[str], curves: Sequence[np.ndarray], first: Sequence[float]) -> Any:
+def per_image(
+    title: str, y: str, names: Sequence[str], curves: Sequence[np.ndarray], first: Sequence[float],
+    colours: Colours | None = None,
+) -> Any:  # fmt: skip
     """One value per image and crystal: lines for a few crystals, a map of colours for many.
 
     Parameters
@@ -111,7 +129,7 @@ def per_image(title: str, y: str, names: Sequence[str], curves: Sequence[np.ndar
     kept = [i for i, c in enumerate(curves) if len(c)]
     if len(kept) <= MAX_LINES:
         series = [(names[i], first[i] + np.arange(len(curves[i])), curves[i]) for i in kept]
-        return lines(title, "image", y, series)
+        return lines(title, "image", y, series, colours=colours)
     longest = max(len(curves[i]) for i in kept)
     values = np.full((len(kept), longest), np.nan)
     for row, i in enumerate(kept):

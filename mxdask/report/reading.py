@@ -68,6 +68,15 @@ def names_of(rows: Sequence[Row]) -> list[str]:
     return out
 
 
+def lattice_rows(rows: Iterable[Row]) -> list[Row]:
+    """One row per lattice: a sweep's row that lists several ``lattices`` is repeated with what each says of itself."""
+    out: list[Row] = []
+    for row in rows:
+        lattices = rows_of(row, "lattices")
+        out += [{**row, **lattice} for lattice in lattices] if len(lattices) > 1 else [row]
+    return out
+
+
 def status_of(row: Row) -> str:
     """``ok``, ``failed`` or ``skipped``; a row without a word is ok."""
     return str(row.get("status") or "ok")

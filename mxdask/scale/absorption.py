@@ -13,7 +13,9 @@ def n_terms(lmax: int) -> int:
     return lmax * (lmax + 2)
 
 
-def crystal_frame_directions(experiment: Experiment, frame: np.ndarray, s1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def crystal_frame_directions(
+    experiment: Experiment, frame: np.ndarray, s1: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors towards the source and along the diffracted beam, in the crystal.
 
     Parameters

@@ -71,7 +71,10 @@ class ErrorModel(StepParams):
     b: float | None = Field(None, ge=0, description="fixed value of b; None: refined")
     grouping: Literal["combined", "individual"] = Field("combined", description="one error model, or one per crystal")
     min_Ih: float = Field(
-        25.0, gt=0, description="least expected intensity of the observations used", json_schema_extra={"unit": "counts"}
+        25.0,
+        gt=0,
+        description="least expected intensity of the observations used",
+        json_schema_extra={"unit": "counts"},
     )
     n_bins: int = Field(10, ge=2, description="intensity bins")
 

@@ -48,7 +48,9 @@ class Prepared:
         return len(self.row)
 
 
-def prepare(experiment: Experiment, table: ReflectionTable, params: Params, excluded: tuple[tuple[int, int], ...]) -> Prepared:
+def prepare(
+    experiment: Experiment, table: ReflectionTable, params: Params, excluded: tuple[tuple[int, int], ...]
+) -> Prepared:
     """Join partials, apply corrections, choose the model.
 
     Parameters
@@ -78,7 +80,7 @@ def prepare(experiment: Experiment, table: ReflectionTable, params: Params, excl
     raw = part["intensity.sum.value"] / partiality if "sum" in kinds else part["intensity.prf.value"]
     model = choose_model(experiment, params)
     frame = part["xyzobs.px.value"][:, 2] if "xyzobs.px.value" in part else part["xyzcal.px"][:, 2]
-    design = experiment_rows(experiment, model, frame, part["s1"] if "s1" in part else None)
+    design = experiment_rows(experiment, model, frame, part.columns.get("s1"))
     return Prepared(
         table, row, part["miller_index"], part["d"], partiality, prf, summed, both, raw, factor, model, design
     )

@@ -97,8 +97,9 @@ def refine(
     problem = _Problem(design, layout, intensity, weight, layout.restraint(decay_restraint))
     x = _to_internal(layout, start)
     state = problem.evaluate(x)
-    first, damping, step = state.target, 1e-4, 0
-    for step in range(1, _MAX_STEPS + 1):
+    first, damping, n_steps = state.target, 1e-4, 0
+    while n_steps < _MAX_STEPS:
+        n_steps += 1
         gradient, blocks, rows = problem.linearise(state)
         accepted = False
         while damping < 1e8:
@@ -115,7 +116,7 @@ def refine(
         if drop < _CONVERGED:
             break
     _, flat, _ = problem.linearise(state)
-    return Fit(_to_external(layout, state.x), problem.split(flat), state.target, first, len(design), step)
+    return Fit(_to_external(layout, state.x), problem.split(flat), state.target, first, len(design), n_steps)
 
 
 def covariances(layout: Layout, fit: Fit) -> list[np.ndarray]:
@@ -139,7 +140,9 @@ def esds(layout: Layout, fit: Fit, covariance: list[np.ndarray]) -> np.ndarray:
     return np.where(layout.is_scale(), sigma * fit.parameters, sigma)
 
 
-def factor_variances(design: Design, layout: Layout, fit: Fit, covariance: list[np.ndarray], g: np.ndarray) -> np.ndarray:
+def factor_variances(
+    design: Design, layout: Layout, fit: Fit, covariance: list[np.ndarray], g: np.ndarray
+) -> np.ndarray:
     """(n,) variances of g."""
     out = np.empty(len(design))
     sizes = np.diff(layout.start)

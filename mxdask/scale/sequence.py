@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Scaled:
     error_models: tuple[ErrorModel, ...]
     i_mid: np.ndarray
     trials: list[dict[str, float]]
-    rounds: list[dict[str, float]]
+    rounds: list[dict[str, Any]]
 
 
 class Scaling:
@@ -72,7 +73,7 @@ class Scaling:
         self.parameters = pool.layout.initial()
         self.g = np.ones(len(pool))
         self.fit: Fit | None = None
-        self.rounds: list[dict[str, float]] = []
+        self.rounds: list[dict[str, Any]] = []
 
     def run(self) -> Scaled:
         """All rounds after :meth:`start`."""
@@ -125,7 +126,7 @@ class Scaling:
         self.parameters = self._normalised(self.fit.parameters)
         self.g = factors(self.pool.design, self.parameters)
         n = max(self.fit.n_observations, 1)
-        row = {
+        row: dict[str, Any] = {
             "round": name, "n_observations": n, "n_steps": self.fit.n_steps,
             "rmsd_before": float(np.sqrt(self.fit.start_target / n)), "rmsd": float(np.sqrt(self.fit.target / n)),
         }  # fmt: skip
@@ -196,9 +197,7 @@ class Scaling:
         """Everything as arrays; the last error model is in the variances."""
         assert self.fit is not None
         layout = self.pool.layout
-        fit = Fit(
-            self.parameters, self.fit.blocks, self.fit.target, self.fit.start_target, self.fit.n_observations, 0
-        )
+        fit = Fit(self.parameters, self.fit.blocks, self.fit.target, self.fit.start_target, self.fit.n_observations, 0)
         covariance = covariances(layout, fit)
         g_variance = factor_variances(self.pool.design, layout, fit, covariance, self.g)
         excluded = ~(self.g > _SMALLEST_SCALE)
@@ -232,7 +231,7 @@ class Scaling:
         return out
 
 
-def _rounds_table(rounds: list[dict[str, float]]) -> str:
+def _rounds_table(rounds: list[dict[str, Any]]) -> str:
     return text_table(
         ("round", "observations", "steps", "rmsd before", "rmsd after"),
         [(r["round"], r["n_observations"], r["n_steps"], r["rmsd_before"], r["rmsd"]) for r in rounds],

@@ -45,7 +45,10 @@ def run(
     scaled = scaling.run()
     for position in lost:
         _log.warning("%s is left out: %s", experiments[position].name, lost[position])
-    rows = {p: r for p, r in zip(positions, tell.crystal_rows(experiments.experiments, pool, scaled, positions), strict=True)}
+    rows = {
+        p: r
+        for p, r in zip(positions, tell.crystal_rows(experiments.experiments, pool, scaled, positions), strict=True)
+    }
     for position, reason in lost.items():
         e = experiments[position]
         rows[position] = {"sweep": e.name, "identifier": e.identifier, "status": "failed", "reason": reason}
@@ -179,21 +182,18 @@ def _unscaled(table: ReflectionTable) -> ReflectionTable:
     return out
 
 
-def _with_models(
-    experiments: ExperimentList, pool: Pool, scaled: Scaled, positions: list[int]
-) -> ExperimentList:
+def _with_models(experiments: ExperimentList, pool: Pool, scaled: Scaled, positions: list[int]) -> ExperimentList:
     models: dict[int, dict[str, Any]] = {}
+    layout = pool.layout
     for index, position in enumerate(positions):
         error_model = scaled.error_models[index]
         shared = {
-            "error_model_type": "BasicErrorModel", "error_model_parameters": [error_model.a, error_model.b],
+            "error_model_type": "BasicErrorModel",
+            "error_model_parameters": [error_model.a, error_model.b],
             "Imid": float(scaled.i_mid[index]),
-        }  # fmt: skip
-        layout = pool.layout
-        models[position] = layout.models[index].to_dict(
-            experiments[position], layout.of_experiment(index, scaled.parameters), layout.of_experiment(index, scaled.esds),
-            shared,
-        )  # fmt: skip
+        }
+        own, own_esds = (layout.of_experiment(index, v) for v in (scaled.parameters, scaled.esds))
+        models[position] = layout.models[index].to_dict(experiments[position], own, own_esds, shared)
     changed: list[Experiment] = [e.evolve(scaling_model=models.get(i)) for i, e in enumerate(experiments)]
     return experiments.with_experiments(changed)
 

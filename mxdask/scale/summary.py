@@ -35,7 +35,9 @@ def crystal_rows(
     count = np.bincount(pool.experiment[good], minlength=n)
     outliers = np.bincount(pool.experiment[scaled.outlier], minlength=n)
     with np.errstate(divide="ignore", invalid="ignore"):
-        i_over_sigma = np.bincount(pool.experiment[good], (scaled.intensity / np.sqrt(scaled.variance))[good], n) / count
+        i_over_sigma = (
+            np.bincount(pool.experiment[good], (scaled.intensity / np.sqrt(scaled.variance))[good], n) / count
+        )
     r_merge = _r_merge(pool, scaled, good, pool.experiment, n)
     rows = []
     for index, position in enumerate(positions):
@@ -64,9 +66,7 @@ def curves(
         frames = np.linspace(0.0, n_images, min(n_images, _CURVE_POINTS) + 1)
         scale, decay = model.curves(frames, pool.layout.of_experiment(index, scaled.parameters))
         phi = frames if scan is None else np.rad2deg(scan.angle(frames + scan.array_range[0]))
-        out.append(
-            {"sweep": experiment.name, "phi": phi.tolist(), "scale": scale.tolist(), "B": decay.tolist()}
-        )
+        out.append({"sweep": experiment.name, "phi": phi.tolist(), "scale": scale.tolist(), "B": decay.tolist()})
     return out
 
 
@@ -118,7 +118,12 @@ def error_model_table(scaled: Scaled) -> str:
     if model.reason:
         return f"{head} ({model.reason})"
     rows = [
-        (f"{b['I_max']:.1f} - {b['I_min']:.1f}", int(b["n"]), f"{b['variance_before']:.3f}", f"{b['variance_after']:.3f}")
+        (
+            f"{b['I_max']:.1f} - {b['I_min']:.1f}",
+            int(b["n"]),
+            f"{b['variance_before']:.3f}",
+            f"{b['variance_after']:.3f}",
+        )
         for b in model.bins
     ]
     return text_table(("<I>", "n", "variance before", "after"), rows, title=head)

@@ -12,7 +12,9 @@ from mxdask._jit import jit
 
 
 @jit
-def scale_factors(p, scale_first, scale_weight, decay_first, decay_weight, half_inverse_d2, absorption_first, harmonics, g):
+def scale_factors(
+    p, scale_first, scale_weight, decay_first, decay_weight, half_inverse_d2, absorption_first, harmonics, g
+):
     """g (n,) of all observations; p holds S, B and C themselves."""
     k = harmonics.shape[1]
     for i in range(g.shape[0]):
@@ -32,7 +34,9 @@ def scale_factors(p, scale_first, scale_weight, decay_first, decay_weight, half_
 
 
 @jit
-def derivatives(p, scale_first, scale_weight, decay_first, decay_weight, half_inverse_d2, absorption_first, harmonics, g, out):
+def derivatives(
+    p, scale_first, scale_weight, decay_first, decay_weight, half_inverse_d2, absorption_first, harmonics, g, out
+):
     """Derivative rows (n, 6 + k) of g; scale parameters count as their logarithms."""
     k = harmonics.shape[1]
     for i in range(g.shape[0]):

@@ -7,22 +7,23 @@ import numpy as np
 from mxdask.spots.params import SpotDensity
 from mxdask.table import ReflectionTable
 
+_MOST_CLASSES = 30
+
 
 def crowded(table: ReflectionTable, params: SpotDensity) -> np.ndarray:
-    """(n,) bool, True for spots in bins of the (fast, slow) map that hold too many.
+    """(n,) bool, True for spots in bins of the (fast, slow) map that hold too many spots.
 
-    The sorted bin contents make a cumulative histogram; where its slope, as a fraction of all bins, has fallen below
-    the cutoff, what lies beyond are outliers (front.md 6.3).
+    The bins are put into at most 30 classes by their contents. Where the cumulative fraction of bins has all but
+    stopped growing (twice in a row less than ``gradient_cutoff`` per spot), fuller bins are outliers.
     """
     x, y = table["xyzobs.px.value"][:, 0], table["xyzobs.px.value"][:, 1]
     contents, x_edges, y_edges = np.histogram2d(x, y, bins=params.nbins)
-    counts = np.bincount(contents.astype(np.int64).ravel())
-    cumulative = np.cumsum(counts) / contents.size
-    slope = np.diff(cumulative, prepend=0.0)
-    flat = np.flatnonzero(slope[1:] < params.gradient_cutoff)
-    if len(flat) == 0:
+    classes, edges = np.histogram(contents, bins=max(min(int(contents.max()), _MOST_CLASSES), 1))
+    slope = np.diff(np.cumsum(classes) / contents.size) / (edges[1] - edges[0])
+    flat = slope < params.gradient_cutoff
+    twice = np.flatnonzero(flat[1:] & flat[:-1])
+    if len(twice) == 0:
         return np.zeros(len(table), bool)
-    most = flat[0] + 1
     column = np.clip(np.searchsorted(x_edges, x, side="right") - 1, 0, params.nbins - 1)
     row = np.clip(np.searchsorted(y_edges, y, side="right") - 1, 0, params.nbins - 1)
-    return contents[column, row] > most
+    return contents[column, row] > edges[twice[0]]

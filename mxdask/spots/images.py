@@ -147,13 +147,13 @@ def _automatic_floor(stack: ImageStack) -> float:
 
 
 def find_in_block(
-    stack: ImageStack, experiment: Experiment, params: Params, z_range: tuple[int, int], used: tuple[int, ...]
+    stack: ImageStack, experiment: Experiment, params: Params, z_range: tuple[int, int], excluded: frozenset[int]
 ) -> BlockResult:
     """Strong pixels and components of the frames z_range of one sweep.
 
     Parameters
     ----------
-    used : the frames of ``z_range`` to look at; the others count as empty.
+    excluded : frames of ``z_range`` that are not looked at and count as empty.
     """
     assert experiment.detector is not None
     thresholds = make_thresholds(stack, experiment, params)
@@ -163,7 +163,7 @@ def find_in_block(
     with stack.reader() as reader:
         for z in range(*z_range):
             pixels: Sequence[StrongPixels | None] = [None] * len(panels)
-            if z in used:
+            if z not in excluded:
                 row, pixels = _one_image(reader, z, thresholds, panels, params)
                 rows.append(row)
             for of_panel, strong in zip(found, pixels, strict=True):

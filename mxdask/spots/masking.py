@@ -68,16 +68,16 @@ def _inside_polygon(shape: tuple[int, int], corners: np.ndarray) -> np.ndarray:
     return inside
 
 
-def pixel_d_star_sq(panel: Panel, beam: Beam, *, parallax: bool = True) -> np.ndarray:
-    """(slow, fast) 1/d² (Å⁻²) of the centre of every pixel."""
+def pixel_d_star_sq(panel: Panel, beam: Beam, *, parallax: bool = True, at: float = 0.5) -> np.ndarray:
+    """(slow, fast) 1/d² (Å⁻²) of every pixel, at its centre or, with ``at=0``, at its first corner."""
     flat = panel if parallax else replace(panel, px_mm_strategy="SimplePxMmStrategy")
     width, height = panel.image_size
     s0 = beam.s0
     wavenumber = float(np.linalg.norm(s0))
     out = np.empty((height, width))
-    x = np.arange(width) + 0.5
+    x = np.arange(width) + at
     for y in range(height):  # row by row: the vectors of a whole detector would take half a gigabyte
-        ray = flat.lab_coord(flat.pixel_to_mm(np.column_stack([x, np.full(width, y + 0.5)])))
+        ray = flat.lab_coord(flat.pixel_to_mm(np.column_stack([x, np.full(width, y + at)])))
         q = ray * (wavenumber / np.linalg.norm(ray, axis=1, keepdims=True)) - s0
         out[y] = np.einsum("ij,ij->i", q, q)
     return out

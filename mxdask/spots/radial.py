@@ -31,8 +31,9 @@ class RadialTables:
 
 
 def make_radial_tables(valid: np.ndarray, panel: Panel, beam: Beam, n_bins: int) -> RadialTables:
-    """Equal bins of 2θ from the smallest to the largest of the panel."""
-    two_theta = 2 * np.arcsin(np.minimum(0.5 * beam.wavelength * np.sqrt(pixel_d_star_sq(panel, beam)), 1.0))
+    """Equal bins of 2θ from the smallest to the largest of the panel; 2θ of a pixel's first corner, as in DIALS."""
+    d_star_sq = pixel_d_star_sq(panel, beam, at=0.0)
+    two_theta = 2 * np.arcsin(np.minimum(0.5 * beam.wavelength * np.sqrt(d_star_sq), 1.0))
     two_theta -= two_theta.min()
     bins = np.floor(two_theta * (n_bins / (two_theta.max() + 1e-10))).astype(np.int16)
     return RadialTables(valid, np.minimum(bins, n_bins - 1), n_bins)
@@ -55,6 +56,7 @@ class RadialThreshold:
         usable = self.tables.valid & (frame >= low) & (frame <= high)
         image = (frame.astype(np.float64) - self._pedestal) / self._gain
         if self.params.blur is not None:
+            image = np.where(usable, image, 0.0)  # codes for dead pixels must not leak into their neighbours
             image = convolve(image, _NARROW if self.params.blur == "narrow" else _WIDE, mode="constant")
         strong = usable & (image > self.levels(image, usable)[self.tables.bins])
         index = np.flatnonzero(strong)

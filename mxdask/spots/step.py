@@ -33,13 +33,13 @@ class Plan:
     Attributes
     ----------
     rows : experiments on these images, in order. stack : None if ``problem`` says why there is none.
-    blocks : half-open ranges of frames. used : frames to look at.
+    blocks : half-open ranges of frames. excluded : frames not to look at.
     """
 
     rows: tuple[int, ...]
     stack: ImageStack | None
     blocks: tuple[tuple[int, int], ...] = ()
-    used: tuple[int, ...] = ()
+    excluded: frozenset[int] = frozenset()
     problem: str = ""
 
 
@@ -113,8 +113,8 @@ def plan(experiments: ExperimentList, params: Params) -> list[Plan]:
         except MxdaskError as error:
             plans.append(Plan(tuple(rows), None, problem=str(error)))
             continue
-        used = tuple(used_frames(stack.array_range, params))
-        plans.append(Plan(tuple(rows), stack, tuple(cut(stack.array_range, size)), used))
+        excluded = frozenset(excluded_frames(stack.array_range, params))
+        plans.append(Plan(tuple(rows), stack, tuple(cut(stack.array_range, size)), excluded))
     return plans
 
 
@@ -126,17 +126,14 @@ def cut(z_range: tuple[int, int], size: int) -> Iterator[tuple[int, int]]:
     yield from zip(edges[:-1], edges[1:], strict=True)
 
 
-def used_frames(z_range: tuple[int, int], params: Params) -> Iterator[int]:
-    """Frames to look at: inside scan_range, not excluded."""
+def excluded_frames(z_range: tuple[int, int], params: Params) -> Iterator[int]:
+    """Frames outside scan_range or excluded by number."""
     for z in range(*z_range):
         image = z + 1
-        if params.scan_range and not any(first <= image <= last for first, last in params.scan_range):
-            continue
-        if image in params.exclude_images:
-            continue
-        if params.exclude_images_multiple is not None and image % params.exclude_images_multiple == 0:
-            continue
-        yield z
+        outside = params.scan_range and not any(first <= image <= last for first, last in params.scan_range)
+        multiple = params.exclude_images_multiple is not None and image % params.exclude_images_multiple == 0
+        if outside or multiple or image in params.exclude_images:
+            yield z
 
 
 def _n_images(experiment: Experiment) -> int:
@@ -152,8 +149,9 @@ def _sweep_node(flow: Flow, experiments: ExperimentList, p: Plan, params: Params
     experiment = experiments[p.rows[0]]
     blocks = []
     for first, end in p.blocks:
-        used = tuple(z for z in p.used if first <= z < end)
-        blocks.append(flow.task(find_in_block, p.stack, experiment, params, (first, end), used, name="find-spots", keep=True))
+        excluded = frozenset(z for z in p.excluded if first <= z < end)
+        block = flow.task(find_in_block, p.stack, experiment, params, (first, end), excluded, name="find-spots", keep=True)
+        blocks.append(block)
     return flow.task(_reduce, experiment, params, blocks, name="join-spots")
 
 

@@ -158,19 +158,14 @@ class DispersionThreshold:
 
 
 def global_threshold(values: np.ndarray) -> float:
-    """Automatic global threshold: near the elbow of the number of pixels above 1.5, 1.5² … 1.5¹⁹ counts.
+    """Automatic global threshold: two levels below the elbow of N(t), the number of values above t = 1.5, 1.5² … 1.5¹⁹.
 
-    The elbow is the point farthest from the chord that starts where the curve falls most steeply; the answer is the
-    level two before it (front.md 6.1).
+    The elbow is the point farthest from the chord to the last point that is steepest (Zhang et al. (2006)
+    J. Appl. Cryst. 39, 112-119, resolution method 1; front.md 6.1).
     """
-    levels = np.array([int(1.5**i) for i in range(1, 20)])
-    counts = np.array([np.count_nonzero(values > level) for level in levels], dtype=np.float64)
-    steepest = int(np.argmin(np.diff(counts)))
-    x = np.arange(len(levels), dtype=np.float64)
-    end = len(levels) - 1
-    if steepest >= end:
-        return float(levels[max(end - 2, 0)])
-    chord = np.array([x[end] - x[steepest], counts[end] - counts[steepest]])
-    offset_x, offset_y = x[steepest:] - x[steepest], counts[steepest:] - counts[steepest]
-    distance = np.abs(chord[0] * offset_y - chord[1] * offset_x)
-    return float(levels[max(steepest + int(np.argmax(distance)) - 2, 0)])
+    levels = np.array([int(1.5**i) for i in range(1, 20)], dtype=np.float64)
+    numbers = np.array([np.count_nonzero(values > level) for level in levels], dtype=np.float64)
+    run, rise = levels[-1] - levels[:-1], numbers[-1] - numbers[:-1]
+    start = int(np.argmin(rise / run))
+    distance = rise[start] * (levels[start:] - levels[start]) - run[start] * (numbers[start:] - numbers[start])
+    return float(levels[max(start + int(np.argmax(np.abs(distance))) - 2, 0)])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mxdask.report.markup import cards, rows_table, table
-from mxdask.report.plots import histogram, per_image
+from mxdask.report.plots import Colours, histogram, per_image
 from mxdask.report.reading import array, column, good_rows, names_of, number, rows_of
 from mxdask.report.section import Section
 
@@ -34,7 +34,7 @@ def importing(summary: Mapping[str, Any]) -> Section:
     return section
 
 
-def spots(summary: Mapping[str, Any]) -> Section:
+def spots(summary: Mapping[str, Any], colours: Colours) -> Section:
     """Strong spots of every sweep, image by image."""
     section = Section("find_spots", "Strong spots")
     rows = rows_of(summary)
@@ -45,7 +45,7 @@ def spots(summary: Mapping[str, Any]) -> Section:
     names = names_of(good)
     first = [_first_image(row) for row in good]
     figures = [
-        per_image(title, y, names, [array(row.get(key)) for row in good], first)
+        per_image(title, y, names, [array(row.get(key)) for row in good], first, colours)
         for title, y, key in (
             ("Spots per image", "spots", "spots_per_image"),
             ("Strong pixels per image", "strong pixels", "strong_pixels_per_image"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mxdask.report.markup import cards, note, rows_table, table
-from mxdask.report.plots import MAX_LINES, histogram, lines, per_crystal, per_image, scatter
+from mxdask.report.plots import MAX_LINES, Colours, histogram, lines, per_crystal, per_image, scatter
 from mxdask.report.reading import Row, array, column, good_rows, mapping, name_of, names_of, number, rows_of
 from mxdask.report.section import Section
 
@@ -28,7 +28,7 @@ _SCALED_PER_IMAGE = (
 )
 
 
-def integration(summary: Mapping[str, Any]) -> Section:
+def integration(summary: Mapping[str, Any], colours: Colours) -> Section:
     """Widths of spots, strength, and how many reflections could be fitted."""
     section = Section("integrate", "Integration")
     rows = rows_of(summary)
@@ -56,23 +56,25 @@ def integration(summary: Mapping[str, Any]) -> Section:
             per_crystal("Strength", "mean I/σ", names, strength),
             per_crystal("Profile-fitted reflections", "fitted (%)", names, {"fitted": fitted}),
             histogram("Mosaicity", "σ_m (°)", {"σ_m": sigma_m}) if len(good) >= _MANY else None,
-            *image_figures(good, _INTEGRATED_PER_IMAGE),
+            *image_figures(good, _INTEGRATED_PER_IMAGE, colours),
         ]
     )  # fmt: skip
     return section
 
 
 def image_figures(
-    rows: Sequence[Row], wanted: Sequence[tuple[str, str, str]], key: str | None = "per_image"
+    rows: Sequence[Row], wanted: Sequence[tuple[str, str, str]], colours: Colours, *, key: str | None = "per_image"
 ) -> list[Any]:
     """Per-image curves of rows that hold them, under ``key`` or (None) themselves: title, axis, name of the curve."""
     held = [mapping(row.get(key)) if key else row for row in rows]
     names = names_of(rows)
     first = [float(images[0]) if len(images := array(h.get("image"))) else 1.0 for h in held]
-    return [per_image(title, y, names, [array(h.get(curve)) for h in held], first) for title, y, curve in wanted]
+    return [
+        per_image(title, y, names, [array(h.get(curve)) for h in held], first, colours) for title, y, curve in wanted
+    ]
 
 
-def scaling(summary: Mapping[str, Any]) -> Section:
+def scaling(summary: Mapping[str, Any], colours: Colours) -> Section:
     """Scales and B factors, what was rejected, and the error model."""
     section = Section("scale", "Scaling")
     rows = rows_of(summary)
@@ -94,11 +96,11 @@ def scaling(summary: Mapping[str, Any]) -> Section:
     images = rows_of(summary, "images")
     section.plots(
         [
-            *_curve_figures(curves),
+            *_curve_figures(curves, colours),
             per_crystal("Scale", "mean scale", names, {"scale": column(good, "scale")}),
             per_crystal("B factor", "mean B (Å²)", names, {"B": column(good, "B")}),
             per_crystal("Agreement with the others", "Rmerge", names, {"Rmerge": column(good, "Rmerge")}),
-            *image_figures(images, _SCALED_PER_IMAGE, None),
+            *image_figures(images, _SCALED_PER_IMAGE, colours, key=None),
             _error_model_figure(model),
         ]
     )  # fmt: skip
@@ -106,7 +108,7 @@ def scaling(summary: Mapping[str, Any]) -> Section:
     return section
 
 
-def _curve_figures(curves: Sequence[Row]) -> list[Any]:
+def _curve_figures(curves: Sequence[Row], colours: Colours) -> list[Any]:
     """Scale and B along the rotation; for many crystals as maps of colours over the sweep's length."""
     figures = []
     for title, y, key in (("Scale along the sweep", "scale", "scale"), ("B along the sweep", "B (Å²)", "B")):
@@ -117,7 +119,7 @@ def _curve_figures(curves: Sequence[Row]) -> list[Any]:
                 (name_of(c), phi - phi[0] if len(phi) else phi, v)
                 for c, phi, v in zip(curves, turned, values, strict=True)
             ]
-            figures.append(lines(title, "rotation from the start (°)", y, series))
+            figures.append(lines(title, "rotation from the start (°)", y, series, colours=colours))
         else:
             figures.append(per_image(title, y, names_of(curves), values, [0.0] * len(curves)))
     return figures

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mxdask.report.markup import cards, rows_table
-from mxdask.report.plots import histogram, lines, per_crystal, scatter
-from mxdask.report.reading import Row, array, column, component, good_rows, names_of, rows_of, status_of
+from mxdask.report.markup import cards, note, rows_table, table
+from mxdask.report.plots import MAX_LINES, histogram, lines, per_crystal, scatter
+from mxdask.report.reading import Row, array, column, component, good_rows, lattice_rows, names_of, rows_of, status_of
 from mxdask.report.section import Section
 
 _CELL = ("cell", "unit_cell")
@@ -26,44 +26,56 @@ def indexing(summary: Mapping[str, Any]) -> Section:
     section = Section("index", "Indexing")
     rows = rows_of(summary)
     failed = sum(status_of(r) == "failed" for r in rows)
-    section.add(cards({"indexed": len(good_rows(rows)) if rows else None, "failed": failed if rows else None}))
-    section.add(
-        rows_table(
-            rows, ("n_spots", "n_indexed", "fraction_indexed", "cell", "unit_cell", "rmsd_x", "rmsd_y", "rmsd_z")
-        )
-    )
+    shown = {"sweeps indexed": len(good_rows(rows)) if rows else None, "failed": failed if rows else None}
+    shown |= {"lattices": summary.get("n_lattices"), "spots indexed (%)": summary.get("percent_indexed")}
+    section.add(cards(shown))
+    section.add(note(str(summary.get("joint_reason") or "")))
+    first = ("n_spots", "n_indexed", "percent_indexed", "n_lattices", "cell", "rmsd", "rmsd_x", "rmsd_y", "rmsd_z")
+    section.add(rows_table(rows, first, hidden=("cell_esd",)))
     names = names_of(rows)
-    total, indexed = column(rows, "n_spots", "n_strong", "n_total", "n_reflections"), column(rows, "n_indexed")
+    total, indexed = column(rows, "n_spots", "n_reflections"), column(rows, "n_indexed")
     with np.errstate(divide="ignore", invalid="ignore"):
-        fraction = 100 * indexed / total
-    given = column(rows, "fraction_indexed")
-    fraction = np.where(np.isfinite(given), 100 * given, fraction)
+        percent = _either(column(rows, "percent_indexed"), 100 * indexed / total)
+    lattices = lattice_rows(good_rows(rows))
     section.plots(
         [
             per_crystal("Spots and indexed spots", "spots", names, {"spots": total, "indexed": indexed}),
-            per_crystal("Spots that the lattice explains", "indexed (%)", names, {"indexed": fraction}),
-            *cell_figures(good_rows(rows)),
-            *rmsd_figures(good_rows(rows)),
+            per_crystal("Spots that the lattice explains", "indexed (%)", names, {"indexed": percent}),
+            *cell_figures(lattices),
+            *rmsd_figures(lattices),
         ]
     )
     return section
 
 
 def refinement(summary: Mapping[str, Any]) -> Section:
-    """Cells and deviations after refinement."""
+    """Cells and deviations after refinement, and how each joint refinement went."""
     section = Section("refine", "Refinement")
     rows = rows_of(summary)
-    section.add(rows_table(rows, ("n_reflections", "rmsd_x", "rmsd_y", "rmsd_z", "cell", "unit_cell")))
-    steps = rows_of(summary, "history") or rows_of(summary, "steps")
-    figures = [*cell_figures(good_rows(rows)), *rmsd_figures(good_rows(rows))]
-    if steps:
-        step = column(steps, "step", "cycle", "iteration")
-        curves = [
-            (k, step, _either(column(steps, *names), component(steps, i, "rmsd"))) for k, (names, i) in _RMSD.items()
-        ]
-        figures.append(lines("Deviations during refinement", "step", "rmsd", curves, markers=True))
-    section.plots(figures)
+    first = ("n_reflections", "n_outliers", "rmsd_x", "rmsd_y", "rmsd_z", "cell", "scan_varying")
+    section.add(rows_table(rows, first, hidden=("cell_esd", "volume_esd")))
+    sets = rows_of(summary, "sets")
+    section.plots([*cell_figures(good_rows(rows)), *rmsd_figures(good_rows(rows)), _progress(sets)])
+    if sets:
+        keys = ("set", "n_parameters", "n_reflections", "chi2_reduced", "converged", "reason")
+        header = ["set", "sweeps", "parameters", "reflections", "reduced χ²", "converged", "why it stopped"]
+        body = [[r.get(keys[0]), len(r.get("sweeps") or ()), *(r.get(k) for k in keys[1:])] for r in sets]
+        section.add("<h3>Joint refinements</h3>" + table(header, body))
+    messages = [[str(message)] for message in summary.get("messages") or ()]
+    section.add("<h3>Decisions</h3>" + table(["message"], messages) if messages else "")
     return section
+
+
+def _progress(sets: Sequence[Row]) -> Any:
+    """Deviation on the detector after each accepted step, one curve per joint refinement (for a few of them)."""
+    if not 0 < len(sets) <= MAX_LINES:
+        return None
+    series = []
+    for number, one in enumerate(sets, start=1):
+        steps = [array(step)[:2] for step in one.get("steps") or () if len(array(step)) > 1]
+        size = np.array([np.hypot(*step) for step in steps])
+        series.append((f"set {number}", np.arange(len(size)), size))
+    return lines("Deviations during refinement", "step", "rmsd on the detector (mm)", series, markers=True)
 
 
 def cell_figures(rows: Sequence[Row]) -> list[Any]:

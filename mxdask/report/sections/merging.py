@@ -48,12 +48,13 @@ def merging(summary: Mapping[str, Any]) -> Section:
     section.plots(
         [
             half, drawn("Strength", "⟨I/σ⟩", {"I/σ": "I_over_sigma"}), completeness,
-            drawn("Multiplicity", "observations", {"all": "multiplicity", "anomalous": "anomalous_multiplicity"}), r_values,
+            drawn("Multiplicity", "observations", {"all": "multiplicity", "anomalous": "anomalous_multiplicity"}),
+            r_values,
         ]
     )  # fmt: skip
     columns = [(k, f) for k, f in _COLUMNS if k in held]
     body = [[_shown(held[k][i], f) for k, f in columns] for i in range(n)]
-    section.add("<h3>Shells of resolution</h3>" + table([label(k) for k, _ in columns], body))
+    section.add("<h3>Shells of resolution</h3>" + table([label(k) for k, _ in columns], body, kind="numbers"))
     return section
 
 

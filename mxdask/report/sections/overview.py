@@ -79,7 +79,7 @@ def table1(columns: Mapping[str, Any]) -> str:
     if not body:
         return ""
     heads = {"overall": "overall", "low": "inner shell", "high": "outer shell"}
-    return "<h3>Table 1</h3>" + table(["", *(heads.get(n, label(n)) for n in columns)], body, kind="narrow")
+    return "<h3>Table 1</h3>" + table(["", *(heads.get(n, label(n)) for n in columns)], body, kind="narrow numbers")
 
 
 def _formatted(value: Any, digits: str) -> Raw:

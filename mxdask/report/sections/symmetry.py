@@ -13,9 +13,10 @@ from mxdask.report.reading import Row, array, column, good_rows, mapping, names_
 from mxdask.report.section import Section
 
 _GROUP_LABELS = {
-    "patterson_group": "Patterson group", "z_cc_net": "Z<sub>net</sub>", "z_cc_for": "Z for", "z_cc_against": "Z against",
-    "cc_for": "CC for", "cc_against": "CC against", "max_angular_difference": "delta (°)", "cb_op": "change of basis",
-    "stars": "", "z_cc": "Z(CC)", "cc": "CC", "n": "pairs",
+    "patterson_group": "Patterson group", "z_cc_net": "Z<sub>net</sub>", "z_cc_for": "Z for",
+    "z_cc_against": "Z against", "cc_for": "CC for", "cc_against": "CC against", "z_cc": "Z(CC)", "cc": "CC",
+    "max_angular_difference": "delta (°)", "cb_op": "change of basis", "n": "pairs", "stars": "",
+    "mean_i": "⟨I⟩", "mean_i_absent": "⟨I⟩ absent", "mean_isigi": "⟨I/σ⟩", "mean_isigi_absent": "⟨I/σ⟩ absent",
 }  # fmt: skip
 
 
@@ -33,6 +34,8 @@ def symmetry(summary: Mapping[str, Any], *, key: str = "symmetry") -> Section:
     )  # fmt: skip
     section.add(_plain_table("Laue groups", rows_of(summary, "groups")))
     section.add(_plain_table("Symmetry operators", rows_of(summary, "operators")))
+    section.add(_plain_table("Screw axes", rows_of(summary, "screw_axes")))
+    section.add(_plain_table("Space groups", rows_of(summary, "space_groups")))
     section.add(rows_table(rows_of(summary), ("n_reflections", "reindex", "cb_op", "mean_cc", "n_common")))
     good = good_rows(rows_of(summary))
     histogram = mapping(summary.get("rij_histogram"))

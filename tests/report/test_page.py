@@ -1,0 +1,85 @@
+"""The page, without a browser."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from mxdask.report.page import build_sections, render, write_report
+
+STEPS = ("import", "find_spots", "index", "refine", "integrate", "cosym", "scale", "merge")
+
+
+class _Balance(HTMLParser):
+    """Checks that tags close in the order in which they opened."""
+
+    VOID = {"meta", "link", "input", "br", "img"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_complete_page(summaries, tmp_path):
+    path = write_report(tmp_path / "run" / "report.html", summaries(6), title="six <crystals>")
+    html = path.read_text()
+    assert "six &lt;crystals&gt;" in html
+    assert not re.search(r'<(script|link|img)[^>]+(src|href)="(?!data:)', html)
+    parser = _Balance()
+    parser.feed(html)
+    assert parser.open == []
+    for text in ("4 of 6 crystals", "no lattice", "correlates with too few others", "Table 1", "I m -3"):
+        assert text in html
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize("n_steps", range(len(STEPS) + 1))
+def test_a_report_after_every_step(summaries, n_steps):
+    done = {step: s for step, s in summaries(3).items() if step in STEPS[:n_steps]}
+    assert "<h1>x</h1>" in render(done, title="x")
+
+
+def test_every_key_may_be_absent(summaries):
+    """Leaving out any one entry of any summary, or making it nonsense, is never an error."""
+    complete = summaries(2, images=5)
+    for step, summary in complete.items():
+        for key in summary:
+            for value in (None, "nonsense", [], {}, [None]):
+                changed = complete | {step: summary | {key: value}}
+                assert build_sections(changed)
+
+
+def test_rows_with_nothing_but_a_name(summaries):
+    bare = {step: {"step": step, "rows": [{"sweep": "a"}]} for step in summaries(1)}
+    assert "<h1>x</h1>" in render(bare, title="x")
+
+
+def test_an_unknown_step_shows_its_rows():
+    html = render({"polish": {"rows": [{"sweep": "a", "status": "ok", "shine": 7}]}}, title="x")
+    assert "Polish" in html
+    assert "shine" in html
+
+
+def test_many_crystals_are_drawn_as_maps_not_lines(summaries):
+    def glyphs(n: int) -> tuple[int, int]:
+        figures = [
+            f for s in build_sections(summaries(n, images=10)) for p in s.parts if isinstance(p, list) for f in p
+        ]
+        kinds = [type(r.glyph).__name__ for f in figures for r in f.renderers]
+        return kinds.count("Line"), kinds.count("Image")
+
+    few_lines, few_maps = glyphs(6)
+    many_lines, many_maps = glyphs(100)
+    assert few_maps == 0
+    assert many_maps >= 5
+    assert many_lines < few_lines
+    assert many_lines < 25
