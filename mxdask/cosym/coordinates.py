@@ -63,34 +63,62 @@ def pair_weights(pairs: PairMatrix, kind: Weights | None, min_pairs: int) -> np.
     return weight * (total / weight.sum()) if total else weight
 
 
-def target(vectors: np.ndarray, pairs: PairMatrix, weights: np.ndarray, group: SettingsGroup) -> tuple[float, np.ndarray]:
-    """Value and gradient of f = ½ s Σ_g Σ_ij W_g (r_g - x_i·ρ(g⁻¹)x_j)², the sum over all pairs of points.
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """The target f = ½ s Σ_g Σ_ij W_g (r_g - x_i·ρ(g)ᵀx_j)², the sum over all pairs of points.
 
-    Parameters
+    Attributes
     ----------
-    vectors : (N, c, s) crystals' vectors, c copies of the regular representation.
-
-    Returns
-    -------
-    f, and ∂f/∂vectors of the same shape.
+    pairs, weights : correlations, and their weights (s, N, N).
+    rho : (s, d, d) orthogonal matrices of the settings, x_ik = ρ(k)·x_i.
+    known : elements of the group that leave the intensities, and so the vectors, unchanged.
     """
-    n, copies, s = vectors.shape
-    flat = vectors.reshape(n, copies * s)
-    gradient = np.zeros_like(flat)
-    value = 0.0
-    for g in range(s):
-        moved = np.ascontiguousarray(vectors[:, :, group.product[g]]).reshape(n, copies * s)
-        misfit = flat @ moved.T
-        misfit -= pairs.r[g]
-        weighted = weights[g] * misfit
-        value += float(np.vdot(weighted, misfit))
-        gradient += weighted @ moved
-    return 0.5 * s * value, (2.0 * s * gradient).reshape(vectors.shape)
+
+    pairs: PairMatrix
+    weights: np.ndarray
+    rho: np.ndarray
+    known: np.ndarray
+
+    def restricted(self, axes: np.ndarray) -> Problem:
+        """The same with vectors in an invariant subspace, given by orthonormal columns (d, d')."""
+        return Problem(self.pairs, self.weights, axes.T @ self.rho @ axes, self.known)
+
+    def target(self, vectors: np.ndarray) -> tuple[float, np.ndarray]:
+        """f and ∂f/∂x for vectors (N, d)."""
+        gradient = np.zeros_like(vectors)
+        value = 0.0
+        for r, weight, rho in zip(self.pairs.r, self.weights, self.rho, strict=True):
+            moved = vectors @ rho  # rows ρ(g)ᵀ·x_j
+            misfit = vectors @ moved.T
+            misfit -= r
+            weighted = weight * misfit
+            value += float(np.vdot(weighted, misfit))
+            gradient += weighted @ moved
+        s = len(self.rho)
+        return 0.5 * s * value, 2.0 * s * gradient
+
+    def invariant(self, vectors: np.ndarray) -> np.ndarray:
+        """The part of vectors (N, d) that the known symmetry leaves unchanged."""
+        return vectors if len(self.known) == 1 else vectors @ self.rho[self.known].mean(axis=0).T
+
+    def points(self, vectors: np.ndarray) -> np.ndarray:
+        """(s, N, d) x_ik = ρ(k)·x_i."""
+        return vectors @ self.rho.transpose(0, 2, 1)
 
 
-def start_vectors(seeds: list[int], copies: int, s: int) -> np.ndarray:
-    """(N, c, s) uniform in [0, 1), drawn for each crystal from its own seed: the order of crystals does not matter."""
-    return np.array([np.random.default_rng(seed).random((copies, s)) for seed in seeds])
+def regular_representation(group: SettingsGroup, copies: int) -> np.ndarray:
+    """(s, c·s, c·s) ρ(k): component q of ρ(k)·v is component k⁻¹q of v, in each copy."""
+    s = len(group)
+    matrices = np.zeros((s, s, s))
+    for k in range(s):
+        matrices[k, np.arange(s), group.product[group.inverse[k]]] = 1.0
+    return np.kron(np.eye(copies), matrices).reshape(s, copies * s, copies * s)
+
+
+def start_vectors(seeds: list[int], d: int) -> np.ndarray:
+    """(N, d) unit vectors, uniform in [0, 1) before, from a seed for each crystal: their order does not matter."""
+    vectors = np.array([np.random.default_rng(seed).random(d) for seed in seeds])
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def find_coordinates(
@@ -113,18 +141,17 @@ def find_coordinates(
     seeds : one number per crystal.
     dimensions : to keep; None: the elbow of the functional (at least 2).
     """
-    s = len(group)
-    start = _known_mean(start_vectors(seeds, COPIES, s), group)
-    start /= np.linalg.norm(start, axis=(1, 2), keepdims=True)
-    problem = (pairs, weights, group, max_iterations)
-    vectors, _ = _minimise(start, problem, noise_level(pairs, weights), None)
-    points, _ = principal_axes(all_settings(vectors, group))
-    power = np.square(points).mean(axis=(0, 1))
-    axes = _axes(all_settings(vectors, group))[:, power > NEGLIGIBLE * power[0]]
-    vectors, value = _minimise(vectors, problem, 0.0, axes @ axes.T)
-    points, power = principal_axes(all_settings(vectors, group))
-    n_scan = min(max(2, s), points.shape[2])
-    scan = np.array([_functional(points[:, :, :d], pairs, weights, group) for d in range(1, n_scan + 1)])
+    problem = Problem(pairs, weights, regular_representation(group, COPIES), group.known)
+    vectors = problem.invariant(start_vectors(seeds, problem.rho.shape[1]))
+    penalty = noise_level(pairs, weights)
+    for tolerance, iterations in ((1e-3, 30), (1e-5, 60), (1e-7, max_iterations)):
+        vectors, _ = _minimise(vectors, problem, penalty, tolerance, iterations)
+        problem, vectors = _without_empty_dimensions(problem, vectors)
+    vectors, value = _minimise(vectors, problem, 0.0, 1e-8, max_iterations)
+    points, power = principal_axes(problem.points(vectors))
+    n_scan = max(2, len(group))
+    scan = np.array([_functional(points[:, :, :d], pairs, weights, group) for d in range(1, points.shape[2] + 1)])
+    scan = np.append(scan, np.full(max(0, n_scan - len(scan)), scan[-1]))[:n_scan]
     kept = min(dimensions or elbow(scan), points.shape[2])
     return Coordinates(points, power, value, scan, kept)
 
@@ -139,43 +166,31 @@ def noise_level(pairs: PairMatrix, weights: np.ndarray) -> float:
 
 
 def _minimise(
-    start: np.ndarray,
-    problem: tuple[PairMatrix, np.ndarray, SettingsGroup, int],
-    penalty: float,
-    projection: np.ndarray | None,
+    start: np.ndarray, problem: Problem, penalty: float, tolerance: float, iterations: int
 ) -> tuple[np.ndarray, float]:
-    """L-BFGS on target + ½ penalty Σ|x|², within the invariant subspace given by a projection (c·s, c·s)."""
-    pairs, weights, group, max_iterations = problem
-    n, copies, s = start.shape
-
-    def inside(vectors: np.ndarray) -> np.ndarray:
-        kept = _known_mean(vectors, group)
-        return kept if projection is None else (kept.reshape(n, copies * s) @ projection).reshape(start.shape)
+    """L-BFGS on the target + ½ penalty Σ|x|² over all points."""
+    s = len(problem.rho)
 
     def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
         vectors = flat.reshape(start.shape)
-        value, gradient = target(vectors, pairs, weights, group)
+        value, gradient = problem.target(vectors)
         value += 0.5 * s * penalty * float(np.vdot(flat, flat))
-        return value, (inside(gradient) + s * penalty * vectors).ravel()
+        return value, problem.invariant(gradient + s * penalty * vectors).ravel()
 
     result = minimize(
-        function, inside(start).ravel(), jac=True, method="L-BFGS-B",
-        options={"maxiter": max_iterations, "maxfun": 2 * max_iterations, "ftol": 1e-8, "gtol": 1e-9},
+        function, start.ravel(), jac=True, method="L-BFGS-B",
+        options={"maxiter": iterations, "maxfun": 2 * iterations, "ftol": tolerance, "gtol": 1e-9},
     )  # fmt: skip
-    return inside(result.x.reshape(start.shape)), float(result.fun)
+    return result.x.reshape(start.shape), float(result.fun)
 
 
-def _known_mean(vectors: np.ndarray, group: SettingsGroup) -> np.ndarray:
-    """The part of the vectors that the known symmetry leaves unchanged."""
-    if len(group.known) == 1:
-        return vectors
-    return np.mean([vectors[:, :, group.product[k]] for k in group.known], axis=0)
-
-
-def all_settings(vectors: np.ndarray, group: SettingsGroup) -> np.ndarray:
-    """(s, N, c·s) points x_ik = ρ(k)·x_i: component q of setting k is component k⁻¹q of the vector."""
-    n, copies, s = vectors.shape
-    return np.array([vectors[:, :, group.product[group.inverse[k]]].reshape(n, copies * s) for k in range(s)])
+def _without_empty_dimensions(problem: Problem, vectors: np.ndarray) -> tuple[Problem, np.ndarray]:
+    """The problem in the invariant subspace that the points fill."""
+    points = problem.points(vectors)
+    axes = _axes(points)
+    power = np.square(points @ axes).mean(axis=(0, 1))
+    axes = axes[:, power > NEGLIGIBLE * power[0]]
+    return problem.restricted(axes), vectors @ axes
 
 
 def principal_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from mxdask.io.mask import read_mask
 Rectangle = tuple[int, int, int, int]
 
 # A thousand sweeps usually have a handful of distinct masks: equal ones are one array (DIALS #2227 ran out of memory).
-_distinct: dict[bytes, np.ndarray] = {}
+_distinct: weakref.WeakValueDictionary[bytes, np.ndarray] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 
 
@@ -26,10 +27,11 @@ def share(mask: np.ndarray) -> np.ndarray:
     mask = np.ascontiguousarray(mask, dtype=bool)
     key = hashlib.blake2b(mask.tobytes(), digest_size=16, person=str(mask.shape).encode()[:16]).digest()
     with _lock:
-        if key not in _distinct:
+        known = _distinct.get(key)
+        if known is None:
             mask.setflags(write=False)
-            _distinct[key] = mask
-        return _distinct[key]
+            _distinct[key] = known = mask
+        return known
 
 
 def combine(

@@ -267,7 +267,7 @@ def _modified(path: str) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=32)
 def _static_mask(stack: ImageStack, stamp: tuple[int, int] | None) -> tuple[np.ndarray, ...]:
     whole = stack.source.good_pixels()
     parts = None if whole is None else [window.of(whole) for window in stack.windows]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mxdask.errors import MxdaskError
+from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Failed, Flow
 from mxdask.index.consensus import Consensus, consensus_cell
 from mxdask.index.joint import MAX_TRIED_TOGETHER, Verdict, joint_is_better, judge, with_indices_like
@@ -51,7 +51,10 @@ def run(
     if reflections is None:
         raise MxdaskError("index needs the strong spots: give the .refl file of find_spots, too")
     indexing = params.indexing
-    TargetSymmetry.of(indexing.known_symmetry)  # a wrong cell or space group is told before the work starts
+    # What no sweep can do anything about is told before the work starts.
+    target = TargetSymmetry.of(indexing.known_symmetry)
+    if indexing.method == "real_space_grid_search" and target.cell is None:
+        raise ParameterError("indexing.method=real_space_grid_search needs unit_cell=")
     sweeps = split_sweeps(experiments, reflections, indexing)
     log.info("%d spots in %d sweeps", sum(len(s.table) for s in sweeps), len(sweeps))
     results, verdict, found = _index(sweeps, indexing, flow)

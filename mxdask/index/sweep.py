@@ -87,8 +87,6 @@ def attempts(spots: SweepSpots, params: Indexing, target: TargetSymmetry) -> Ite
     """The searches to try, most promising first; only the first without ``retries``."""
     estimate, trouble = _max_cell(spots, params, target)
     method = params.method or "fft3d"
-    if method == "real_space_grid_search" and target.cell is None:
-        raise MxdaskError("indexing.method=real_space_grid_search needs unit_cell=")
     yield Attempt(method, estimate, why=trouble)
     if not params.retries:
         return

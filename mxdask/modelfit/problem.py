@@ -161,7 +161,7 @@ class Problem:
         (s0, d_s0), (D, d_panel), (S, d_S), (A, d_A) = (states[p.kind, p.number] for p in pieces.values())
         local, columns = self._local_parameters(i), self._free_parameters(i)
         column = np.where(self.free[local], np.searchsorted(columns, local), -1)
-        starts = np.cumsum([0, *(pieces[kind].size for kind in KINDS)])
+        of_kind = np.split(column, np.cumsum([pieces[kind].size for kind in KINDS])[:-1])
         size = len(columns) if gradients_too else 0
         normal, gradient, sums = np.zeros((size, size)), np.zeros(size), np.zeros(6)
         residual = np.empty((len(data), 3))
@@ -174,7 +174,7 @@ class Problem:
             data.hkl, data.entering, data.panel, block, data.observed, data.weight,
             s0, S, unit_axis(goniometer), np.array(goniometer.fixed_rotation), A, D,
             d_s0, d_S, d_A, d_panel, pieces["detector"].parameters.panel_offset, sample, weight,
-            column, starts[0], starts[1], starts[2], starts[3], d_A.shape[1],
+            *of_kind,
             normal, gradient, sums, residual,
         )  # fmt: skip
         lower = np.tril_indices(size, -1)

@@ -38,9 +38,7 @@ def reduced(
     return free, notes
 
 
-def _groups(
-    experiments: ExperimentList, layout: Layout, data: list[Observations]
-) -> list[tuple[str, np.ndarray, int]]:
+def _groups(experiments: ExperimentList, layout: Layout, data: list[Observations]) -> list[tuple[str, np.ndarray, int]]:
     """Title, parameter numbers and reflections of each group."""
     out = []
     for piece in layout.pieces:

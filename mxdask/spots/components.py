@@ -16,7 +16,7 @@ from mxdask.spots.components_kernels import join_labels, label_pixels, sum_compo
 
 @dataclass(frozen=True)
 class Components:
-    """n connected components of one panel; axes are (fast, slow, frame), v is a pixel's value, u its offset from origin.
+    """n connected components of one panel: axes (fast, slow, frame), v the value of a pixel, u its offset from origin.
 
     Attributes
     ----------
@@ -43,19 +43,17 @@ class Components:
 
     @classmethod
     def zeros(cls, n: int) -> Components:
-        integers = {"size", "total", "peak"}
-        vectors = {"moment", "moment2", "origin", "lower", "upper", "peak_at"}
-        arrays = {name: np.zeros(n, np.int64) for name in integers} | {name: np.zeros((n, 3), np.int64) for name in vectors}
-        return cls(square=np.zeros(n), **arrays)
+        """Room for n components."""
+        integers = {name: np.zeros(n, np.int64) for name in ("size", "total", "peak")}
+        vectors = ("moment", "moment2", "origin", "lower", "upper", "peak_at")
+        return cls(square=np.zeros(n), **integers, **{name: np.zeros((n, 3), np.int64) for name in vectors})
 
     def select(self, rows: np.ndarray) -> Components:
         return Components(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @staticmethod
     def concat(parts: Sequence[Components]) -> Components:
-        return Components(
-            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Components)}
-        )
+        return Components(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Components)})
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,7 @@ def _merge(c: Components, root: np.ndarray) -> tuple[Components, np.ndarray]:
     order = np.argsort(root, kind="stable")
     start = np.flatnonzero(np.diff(root[order], prepend=-1))
     brightest = by_peak[start]
-    # Only parts of size <= largest have meaningful sums; groups with others are dropped by size, so wrapping is harmless.
+    # Sums of parts above the largest size mean nothing and may wrap; such groups are dropped by size later.
     shift = (c.origin - c.origin[root])[order]
     total, moment, moment2 = c.total[order, None], c.moment[order], c.moment2[order]
     return Components(

@@ -14,7 +14,8 @@ def crowded(table: ReflectionTable, params: SpotDensity) -> np.ndarray:
     """(n,) bool, True for spots in bins of the (fast, slow) map that hold too many spots.
 
     The bins are put into at most 30 classes by their contents. Where the cumulative fraction of bins has all but
-    stopped growing (twice in a row less than ``gradient_cutoff`` per spot), fuller bins are outliers.
+    stopped growing (twice in a row less than ``gradient_cutoff`` per spot), fuller bins are outliers. (DIALS cuts one
+    class lower, which rejects every spot when one bin is very full.)
     """
     x, y = table["xyzobs.px.value"][:, 0], table["xyzobs.px.value"][:, 1]
     contents, x_edges, y_edges = np.histogram2d(x, y, bins=params.nbins)
@@ -26,4 +27,4 @@ def crowded(table: ReflectionTable, params: SpotDensity) -> np.ndarray:
         return np.zeros(len(table), bool)
     column = np.clip(np.searchsorted(x_edges, x, side="right") - 1, 0, params.nbins - 1)
     row = np.clip(np.searchsorted(y_edges, y, side="right") - 1, 0, params.nbins - 1)
-    return contents[column, row] > edges[twice[0]]
+    return contents[column, row] > edges[twice[0] + 1]

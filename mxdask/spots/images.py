@@ -147,13 +147,19 @@ def _automatic_floor(stack: ImageStack) -> float:
 
 
 def find_in_block(
-    stack: ImageStack, experiment: Experiment, params: Params, z_range: tuple[int, int], excluded: frozenset[int]
+    stack: ImageStack,
+    experiment: Experiment,
+    params: Params,
+    z_range: tuple[int, int],
+    excluded: frozenset[int],
+    stamp: str = "",
 ) -> BlockResult:
     """Strong pixels and components of the frames z_range of one sweep.
 
     Parameters
     ----------
     excluded : frames of ``z_range`` that are not looked at and count as empty.
+    stamp : state of the image files. Not looked at: it makes a kept result out of date when a file has changed.
     """
     assert experiment.detector is not None
     thresholds = make_thresholds(stack, experiment, params)
@@ -173,15 +179,12 @@ def find_in_block(
     for panel, of_panel in zip(panels, found, strict=True):
         scale = CountScale.of(panel)
         frames = [_NOTHING if s is None else (s.index, scale.integers(s.value)) for s in of_panel]
-        block = label_block(
-            z_range, frames, panel.image_size[0], flat=flat, largest=params.filter.max_spot_size
-        )
-        blocks.append(
-            drop_closed(
-                block, stack.array_range, smallest_spot(panel, params), params.filter.max_spot_size,
-                flat=flat, keep_pixels=params.output.shoeboxes,
-            )  # fmt: skip
-        )
+        block = label_block(z_range, frames, panel.image_size[0], flat=flat, largest=params.filter.max_spot_size)
+        block = drop_closed(
+            block, stack.array_range, smallest_spot(panel, params), params.filter.max_spot_size,
+            flat=flat, keep_pixels=params.output.shoeboxes,
+        )  # fmt: skip
+        blocks.append(block)
         presence.append(np.unique(np.concatenate([index for index, _ in frames]), return_counts=True))
     return BlockResult(tuple(rows), tuple(blocks), tuple(presence))
 

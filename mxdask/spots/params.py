@@ -76,13 +76,13 @@ class SpotDensity(StepParams):
 
     filter: bool = _field(False, "Apply this filter")
     nbins: int = _field(50, "Bins per side of the map of positions", ge=2)
-    gradient_cutoff: float = _field(0.002, "Where the cumulative histogram of bin contents is flatter, bins are cut", gt=0)
+    gradient_cutoff: float = _field(0.002, "Bins are too full where their cumulative histogram is flatter", gt=0)
 
 
 class Filter(StepParams):
     """Which pixels take part, and which spots are kept."""
 
-    min_spot_size: int | None = _field(None, "Fewest strong pixels; None is 3 for pixel-array detectors, else 6", "px", ge=1)
+    min_spot_size: int | None = _field(None, "Fewest strong pixels; None is 3 for pixel arrays, else 6", "px", ge=1)
     max_spot_size: int = _field(1000, "Most strong pixels", "px", ge=1)
     max_separation: float = _field(2.0, "Largest distance from peak to centroid", "px", gt=0)
     max_strong_pixel_fraction: float = _field(
@@ -115,6 +115,8 @@ class Params(StepParams):
     region_of_interest: tuple[int, int, int, int] | None = _field(None, "x0,x1,y0,y1: look only here", "px")
     maximum_trusted_value: float | None = _field(None, "Upper end of the trusted range for this step only", "counts")
     force_2d: bool = _field(False, "Spots do not continue on the next image")
-    hot_pixel_fraction: float = _field(0.5, "Pixels strong on a larger fraction of a sweep's images are reported as hot", gt=0, le=1)
+    hot_pixel_fraction: float = _field(
+        0.5, "Pixels strong on a larger fraction of a sweep's images are reported as hot", gt=0, le=1
+    )
     block_size: int | None = _field(None, "Images per task; None chooses 20 to 50", "images", ge=1)
     output: Output = Output()

@@ -14,7 +14,17 @@ _COLUMNS, _HEIGHT = 60, 10
 
 def sweep_table(rows: Sequence[dict[str, Any]]) -> str:
     """One line per sweep."""
-    header = ["sweep", "images", "strong pixels", "spots", "spots/image", "background", "overloaded px", "hot px", "bad images"]
+    header = [
+        "sweep",
+        "images",
+        "strong px",
+        "spots",
+        "per image",
+        "background",
+        "overloaded px",
+        "hot px",
+        "bad images",
+    ]
     lines = []
     for row in rows:
         if row["status"] == "failed":

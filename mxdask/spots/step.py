@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ import numpy as np
 
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Failed, Flow
-from mxdask.images import ImageStack, open_stack
+from mxdask.flow.fingerprint import stat_fingerprint
+from mxdask.images import ImageStack, image_files, open_stack
 from mxdask.models import Experiment, ExperimentList
 from mxdask.spots.images import BlockResult, find_in_block
 from mxdask.spots.params import Params
@@ -33,13 +35,15 @@ class Plan:
     Attributes
     ----------
     rows : experiments on these images, in order. stack : None if ``problem`` says why there is none.
-    blocks : half-open ranges of frames. excluded : frames not to look at.
+    blocks : half-open ranges of frames. excluded : frames not to look at. stamp : state of
+        the image files.
     """
 
     rows: tuple[int, ...]
     stack: ImageStack | None
     blocks: tuple[tuple[int, int], ...] = ()
     excluded: frozenset[int] = frozenset()
+    stamp: str = ""
     problem: str = ""
 
 
@@ -114,7 +118,8 @@ def plan(experiments: ExperimentList, params: Params) -> list[Plan]:
             plans.append(Plan(tuple(rows), None, problem=str(error)))
             continue
         excluded = frozenset(excluded_frames(stack.array_range, params))
-        plans.append(Plan(tuple(rows), stack, tuple(cut(stack.array_range, size)), excluded))
+        stamp = stat_fingerprint(image_files(ExperimentList([experiment])))
+        plans.append(Plan(tuple(rows), stack, tuple(cut(stack.array_range, size)), excluded, stamp))
     return plans
 
 
@@ -123,7 +128,7 @@ def cut(z_range: tuple[int, int], size: int) -> Iterator[tuple[int, int]]:
     first, end = z_range
     n = -(-(end - first) // size)
     edges = [first + (end - first) * k // n for k in range(n + 1)]
-    yield from zip(edges[:-1], edges[1:], strict=True)
+    yield from itertools.pairwise(edges)
 
 
 def excluded_frames(z_range: tuple[int, int], params: Params) -> Iterator[int]:
@@ -150,8 +155,8 @@ def _sweep_node(flow: Flow, experiments: ExperimentList, p: Plan, params: Params
     blocks = []
     for first, end in p.blocks:
         excluded = frozenset(z for z in p.excluded if first <= z < end)
-        block = flow.task(find_in_block, p.stack, experiment, params, (first, end), excluded, name="find-spots", keep=True)
-        blocks.append(block)
+        block = (p.stack, experiment, params, (first, end), excluded, p.stamp)
+        blocks.append(flow.task(find_in_block, *block, name="find-spots", keep=True))
     return flow.task(_reduce, experiment, params, blocks, name="join-spots")
 
 
@@ -198,9 +203,10 @@ def _log_sweep(found: SweepSpots) -> None:
         log.warning("%s: %s", row["sweep"], row["reason"])
         return
     log.info(
-        "%s: %d spots on %d images (%d components: %d too small, %d too large, %d off-centre)", row["sweep"], row["n_spots"],
-        len(row["images"]), row["n_components"], row["n_too_small"], row["n_too_large"], row["n_off_centre"],
-    )  # fmt: skip
+        "%s: %d spots on %d images (of %d components %d are too small, %d too large, %d off-centre)",
+        *(row["sweep"], row["n_spots"], len(row["images"]), row["n_components"]),
+        *(row["n_too_small"], row["n_too_large"], row["n_off_centre"]),
+    )
     for image, reason in row["bad_images"]:
         log.warning("%s: image %d left out: %s", row["sweep"], image, reason)
     if row["n_spots"]:

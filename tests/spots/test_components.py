@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def whole(stack: np.ndarray, z0: int, *, flat: bool) -> Block:
 def in_pieces(stack: np.ndarray, z0: int, edges: list[int], *, flat: bool, keep_pixels: bool) -> Block:
     cuts = sorted({0, len(stack), *(e % len(stack) for e in edges)})
     blocks = []
-    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+    for a, b in pairwise(cuts):
         block = label_block((z0 + a, z0 + b), sparse(stack[a:b]), stack.shape[2], flat=flat, largest=LARGEST)
         blocks.append(drop_closed(block, (z0, z0 + len(stack)), 2, LARGEST, flat=flat, keep_pixels=keep_pixels))
     return join_blocks(blocks, flat=flat)
@@ -107,8 +108,7 @@ def test_cutting_into_blocks_changes_nothing(stack, z0, edges, flat, keep_pixels
 def test_joining_is_associative(stack, first, second):
     cuts = sorted({0, len(stack), first % len(stack), second % len(stack)})
     blocks = [
-        label_block((a, b), sparse(stack[a:b]), stack.shape[2], flat=False, largest=LARGEST)
-        for a, b in zip(cuts[:-1], cuts[1:], strict=True)
+        label_block((a, b), sparse(stack[a:b]), stack.shape[2], flat=False, largest=LARGEST) for a, b in pairwise(cuts)
     ]
     left = blocks[0]
     for block in blocks[1:]:

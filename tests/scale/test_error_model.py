@@ -1,0 +1,73 @@
+"""The error model finds the a and b that errors were made with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mxdask.scale.error_model import (
+    intensity_bins,
+    probability_plot_slope,
+    refine_error_model,
+    select_deviations,
+)
+from mxdask.scale.params import ErrorModel
+
+
+def observations(a: float, b: float, multiplicity: int, n: int = 4000, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(n), multiplicity)
+    true = rng.exponential(400.0, n)[group] + 30.0
+    g = rng.uniform(0.5, 2.0, len(group))
+    variance = g * true + 30.0
+    sigma = a * np.sqrt(variance + (b * g * true) ** 2)
+    return group, g * true + sigma * rng.normal(size=len(group)), variance, g
+
+
+@pytest.mark.parametrize("multiplicity", [2, 3, 10])
+@pytest.mark.parametrize(("a", "b"), [(1.0, 0.03), (0.6, 0.05), (1.8, 0.02)])
+def test_a_and_b_are_found_whatever_the_multiplicity(a, b, multiplicity):
+    model = refine_error_model(*observations(a, b, multiplicity), ErrorModel())
+    assert model.a == pytest.approx(a, rel=0.07)
+    assert model.b == pytest.approx(b, rel=0.2)
+    assert all(0.75 < row["variance_after"] < 1.3 for row in model.bins)
+
+
+def test_fixed_values_stay():
+    model = refine_error_model(*observations(1.0, 0.03, 4), ErrorModel(a=1.3))
+    assert model.a == 1.3
+    model = refine_error_model(*observations(1.0, 0.03, 4), ErrorModel(b=0.1))
+    assert model.b == 0.1
+
+
+def test_too_few_observations_say_so():
+    model = refine_error_model(*observations(1.0, 0.03, 2, n=50), ErrorModel())
+    assert (model.a, model.b) == (1.0, 0.02)
+    assert "250 needed" in model.reason
+
+
+def test_weak_data_still_get_one():
+    group, value, variance, g = observations(1.2, 0.0, 4)
+    model = refine_error_model(group, value / 100, variance / 1e4, g, ErrorModel())
+    assert model.reason == ""
+    assert model.a == pytest.approx(1.2, rel=0.1)
+
+
+def test_deviations_of_pairs_have_unit_variance():
+    group, value, variance, g = observations(1.0, 0.0, 2, n=20000)
+    deltas = select_deviations(group, value, variance, g, 1.0).delta(1.0, 0.0)
+    assert np.var(deltas) == pytest.approx(1.0, rel=0.03)
+
+
+def test_slope_of_a_normal_sample_is_its_width():
+    sample = 1.7 * np.random.default_rng(0).normal(size=5000)
+    assert probability_plot_slope(sample) == pytest.approx(1.7, rel=0.03)
+
+
+def test_bins_fall_and_none_is_nearly_empty():
+    expected = np.random.default_rng(0).exponential(100, 5000) + 25
+    bins = intensity_bins(expected, 10)
+    sizes = np.bincount(bins)
+    assert sizes.min() >= 5000 // 30
+    means = np.bincount(bins, expected) / sizes
+    assert np.all(np.diff(means) < 0)

@@ -1,0 +1,146 @@
+"""The target's kernels against dense numpy, and parameters that are found again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from synthetic_sweeps import GROUP, job
+
+from mxdask.scale.params import Params
+from mxdask.scale.pool import Pool, pool_crystals
+from mxdask.scale.prepare import prepare
+from mxdask.scale.refine import (
+    _Problem,
+    conjugate_gradients,
+    covariances,
+    factor_rows,
+    factor_variances,
+    factors,
+    refine,
+    starting_scales,
+)
+
+
+def pool(settings: list[dict[str, float]], params: Params | None = None, **common: float) -> Pool:
+    params = params or Params()
+    experiments, reflections = job(settings, **common)
+    parts = reflections.split_by("id")
+    return pool_crystals([prepare(e, parts[i], params, ()) for i, e in enumerate(experiments)], GROUP, False)
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[Pool, np.ndarray]:
+    params = Params(physical={"absorption_correction": True, "lmax": 1, "surface_weight": 1.0})
+    made = pool([{}, {"scale": 0.5, "b": -3.0}], params, n=200)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=made.layout.n_parameters) * 0.1
+    return made, np.where(made.layout.is_scale(), np.exp(x), x)
+
+
+def dense_rows(made: Pool, parameters: np.ndarray) -> np.ndarray:
+    """d g/d(ln S, B, C) by central differences."""
+    columns = []
+    scale = made.layout.is_scale()
+    for k in range(len(parameters)):
+        step = 1e-6
+        high, low = parameters.copy(), parameters.copy()
+        high[k], low[k] = (parameters[k] * np.exp(step), parameters[k] * np.exp(-step)) if scale[k] else (
+            parameters[k] + step, parameters[k] - step)  # fmt: skip
+        columns.append((factors(made.design, high) - factors(made.design, low)) / (2 * step))
+    return np.stack(columns, axis=1)
+
+
+def spread(made: Pool, rows: np.ndarray) -> np.ndarray:
+    """The kernel's derivative rows as a dense matrix."""
+    out = np.zeros((len(made), made.layout.n_parameters))
+    d = made.design
+    for i in range(len(made)):
+        for first, columns in (
+            (d.scale_first[i], rows[i, :3]),
+            (d.decay_first[i], rows[i, 3:6]),
+            (d.absorption_first[i], rows[i, 6:]),
+        ):
+            for j, value in enumerate(columns):
+                if value != 0:
+                    out[i, first + j] += value
+    return out
+
+
+def test_derivatives_match_differences(small):
+    made, parameters = small
+    rows = factor_rows(made.design, parameters, factors(made.design, parameters))
+    np.testing.assert_allclose(spread(made, rows), dense_rows(made, parameters), atol=1e-8)
+
+
+def test_gradient_blocks_and_product_match_dense_algebra(small):
+    made, parameters = small
+    layout = made.layout
+    value, variance = made.intensities(np.zeros(2))
+    weight = 1.0 / variance
+    problem = _Problem(made.design, layout, value, weight, layout.restraint(0.1))
+    state = problem.evaluate(np.where(layout.is_scale(), np.log(np.abs(parameters)), parameters))
+    gradient, flat, rows = problem.linearise(state)
+    J = spread(made, rows)
+    starts = made.design.group_starts
+    group = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    mean = (np.bincount(group, weight * state.g * value) / np.bincount(group, weight * state.g**2))[group]
+    residual = value - state.g * mean
+    restraint = np.diag(layout.restraint(0.1))
+    assert state.target == pytest.approx(float(weight @ residual**2 + state.x @ restraint @ state.x))
+    expected = -J.T @ (weight * residual * mean) + restraint @ state.x
+    np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+    A = np.sqrt(weight)[:, None] * mean[:, None] * J
+    u = np.sqrt(weight) * state.g
+    N = A.T @ A + restraint
+    for h in range(len(starts) - 1):
+        part = slice(starts[h], starts[h + 1])
+        q = u[part] @ A[part]
+        N -= np.outer(q, q) / (u[part] @ u[part])
+    for index, block in enumerate(problem.split(flat)):
+        at = slice(layout.start[index], layout.start[index + 1])
+        np.testing.assert_allclose(block, N[at, at], rtol=1e-8, atol=1e-9 * np.abs(N).max())
+    step = problem.solve(state, rows, flat, gradient, 1e-3)
+    ridge = 1e-3 * np.maximum(np.diag(N), 0) + 1e-10 * np.diag(N).max()
+    damped = N + np.diag(ridge)
+    error = step + np.linalg.solve(damped, gradient)  # in the norm of the problem: a null direction does not count
+    assert error @ damped @ error < 1e-5 * (step @ damped @ step)
+
+
+def test_conjugate_gradients_solve():
+    rng = np.random.default_rng(0)
+    m = rng.normal(size=(20, 20))
+    m = m @ m.T + np.eye(20)
+    b = rng.normal(size=20)
+    x = conjugate_gradients(lambda v: m @ v, lambda r: r / np.diag(m), b)
+    np.testing.assert_allclose(x, np.linalg.solve(m, b), rtol=1e-2, atol=1e-3)
+
+
+def test_known_scales_are_found_though_they_differ_a_hundredfold():
+    settings = [{"scale": 1.0, "b": 0.0}, {"scale": 3.0, "b": -4.0}, {"scale": 0.03, "b": 2.0}]
+    made = pool(settings, noise_b=0.0)
+    value, variance = made.intensities(np.zeros(3))
+    start = starting_scales(made.design, made.layout, value, 1.0 / variance)
+    fit = refine(made.design, made.layout, value, 1.0 / variance, start, 0.1)
+    g = factors(made.design, fit.parameters)
+    d = 1 / np.sqrt(made.inverse_d2)
+    true = np.array([s["scale"] for s in settings])[made.experiment]
+    true = true * np.exp(np.array([s["b"] for s in settings])[made.experiment] / (2 * d**2))
+    ratio = np.log(g / true)
+    # A common factor and a common B are not determined.
+    common = np.polynomial.Polynomial.fit(made.inverse_d2, ratio, 1)
+    rest = ratio - common(made.inverse_d2)
+    for crystal, limit in enumerate((0.02, 0.02, 0.15)):
+        assert np.sqrt(np.mean(rest[made.experiment == crystal] ** 2)) < limit
+
+
+def test_variance_of_g_is_propagated():
+    made = pool([{}, {"scale": 0.4}], n=500)
+    value, variance = made.intensities(np.zeros(2))
+    fit = refine(made.design, made.layout, value, 1 / variance, made.layout.initial(), 0.1)
+    g = factors(made.design, fit.parameters)
+    covariance = covariances(made.layout, fit)
+    found = factor_variances(made.design, made.layout, fit, covariance, g)
+    J = spread(made, factor_rows(made.design, fit.parameters, g))
+    at = [slice(a, b) for a, b in zip(made.layout.start[:-1], made.layout.start[1:], strict=True)]
+    expected = [J[i, at[e]] @ covariance[e] @ J[i, at[e]] for i, e in enumerate(made.experiment)]
+    np.testing.assert_allclose(found, expected, rtol=1e-8)

@@ -1,0 +1,128 @@
+"""The whole step: known scales, crystals in trouble, independence of order and workers, files for DIALS."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from synthetic_sweeps import job
+
+from mxdask.errors import MxdaskError, ParameterError
+from mxdask.flow import Flow
+from mxdask.intensity.observations import select_observations
+from mxdask.io.expt import write_expt
+from mxdask.io.refl import write_refl
+from mxdask.scale.params import Params
+from mxdask.scale.step import excluded_images, run
+from mxdask.table import Flag, ReflectionTable
+
+
+def scale(experiments, reflections, params=None, **flow):
+    with Flow(flow.pop("scheduler", "sync"), **flow) as runtime:
+        return run(experiments, reflections, params or Params(), flow=runtime)
+
+
+@pytest.fixture(scope="module")
+def three():
+    return job([{}, {"scale": 2.0, "b": -3.0}, {"scale": 0.02}], n=2500, a=1.3, noise_b=0.03)
+
+
+@pytest.fixture(scope="module")
+def scaled(three):
+    return scale(*three)
+
+
+def test_scales_errors_and_summary(scaled):
+    experiments, reflections, summary = scaled
+    rows = summary["rows"]
+    assert [r["status"] for r in rows] == ["ok"] * 3
+    assert rows[1]["scale"] / rows[0]["scale"] == pytest.approx(2.0, rel=0.05)
+    assert rows[2]["scale"] / rows[0]["scale"] == pytest.approx(0.02, rel=0.1)
+    assert summary["error_model"]["a"] == pytest.approx(1.3, rel=0.1)
+    assert summary["error_model"]["b"] == pytest.approx(0.03, rel=0.3)
+    assert summary["table1"]["overall"]["CC_half"] > 0.98
+    assert len(summary["shells"]["CC_half"]) == 20
+    assert len(summary["curves"]) == 3
+    json.dumps(summary)
+    assert experiments[0].scaling_model["__id__"] == "physical"
+    assert len(select_observations(reflections, "scale")) > 7000
+    good = reflections.has_flags(Flag.SCALED)
+    assert not np.any(reflections.has_flags(Flag.BAD_FOR_SCALING, any=True) & good)
+
+
+def test_same_bits_for_any_worker_count(three, scaled):
+    again = scale(*three, scheduler="threads", n_workers=2)
+    for name in ("intensity.scale.value", "intensity.scale.variance", "inverse_scale_factor"):
+        assert np.array_equal(scaled[1][name], again[1][name])
+    assert scaled[2] == again[2]
+
+
+def test_scaling_again_gives_the_same(three, scaled):
+    again = scale(scaled[0], scaled[1])
+    np.testing.assert_allclose(again[1]["inverse_scale_factor"], scaled[1]["inverse_scale_factor"])
+
+
+def test_crystals_in_trouble_are_rows_with_reasons(caplog):
+    experiments, reflections = job([{}, {"scale": 1.5}, {"scale": 0.0}, {}], n=1500)
+    nothing = reflections.select(reflections["id"] != 3)
+    bad = reflections.select(reflections["id"] == 3)
+    bad.unset_flags(np.arange(len(bad)), int(Flag.INTEGRATED))
+    with caplog.at_level(logging.WARNING):
+        out, table, summary = scale(experiments, ReflectionTable.concat([nothing, bad]))
+    assert [r["status"] for r in summary["rows"]] == ["ok", "ok", "failed", "failed"]
+    assert "σ from zero" in summary["rows"][2]["reason"]
+    assert "can be scaled" in summary["rows"][3]["reason"]
+    assert out[2].scaling_model is None
+    assert np.all(table.has_flags(Flag.EXCLUDED_FOR_SCALING)[table["id"] >= 2])
+    assert len(table) == len(reflections)
+    assert "x2" in caplog.text
+
+
+def test_outliers_are_flagged():
+    experiments, reflections = job([{}, {}], n=2500)
+    value = reflections["intensity.prf.value"].copy()
+    multiple = np.flatnonzero(value > 500)[:5]
+    value[multiple] *= 5
+    reflections["intensity.prf.value"] = value
+    params = Params(reflection_selection={"combine": {"Imid": 0}})
+    _, table, _ = scale(experiments, reflections, params)
+    assert table.has_flags(Flag.OUTLIER_IN_SCALING)[multiple].sum() >= 4
+
+
+def test_limits_and_excluded_images(three):
+    experiments, reflections = three
+    params = Params(cut_data={"d_min": 6.0}, exclude_images=("0:1:25",))
+    _, table, _ = scale(experiments, reflections, params)
+    used = table.select(table.has_flags(Flag.SCALED))
+    assert used["d"].min() > 6.0
+    assert used["xyzobs.px.value"][used["id"] == 0, 2].min() >= 25.0
+    assert np.all(table.has_flags(Flag.USER_EXCLUDED_IN_SCALING)[table["d"] < 6.0])
+    with pytest.raises(ParameterError, match="experiment:first:last"):
+        excluded_images(Params(exclude_images=("1-20",)), 3)
+    with pytest.raises(ParameterError, match="experiments 0 to 2"):
+        excluded_images(Params(exclude_images=("7:1:20",)), 3)
+
+
+def test_one_crystal_alone():
+    _, _, summary = scale(*job([{}], n=4000))
+    assert summary["rows"][0]["status"] == "ok"
+
+
+def test_nothing_to_scale_is_a_clear_error(three):
+    with pytest.raises(MxdaskError, match="no reflections"):
+        scale(three[0], None)
+    reflections = three[1].copy()
+    reflections.unset_flags(np.arange(len(reflections)), int(Flag.INTEGRATED))
+    with pytest.raises(MxdaskError, match="none of 3 crystals"):
+        scale(three[0], reflections)
+
+
+def test_dials_goes_on_from_our_files(scaled, dials, tmp_path):
+    experiments, reflections, _ = scaled
+    write_expt(tmp_path / "scaled.expt", experiments, program="mxdask scale", flags="scaled")
+    write_refl(tmp_path / "scaled.refl", reflections)
+    log = dials("compute_delta_cchalf", "scaled.expt", "scaled.refl", "output.html=None", cwd=tmp_path)
+    assert "# Datasets: 3" in log
+    assert "ΔCC½" in log
