@@ -91,12 +91,15 @@ def build(model: type[StepParams], values: dict[str, Any]) -> StepParams:
 def resolve(name: str, parameters: Iterable[str]) -> str:
     """The full dotted path a user means by ``name``.
 
-    Tried in turn: the whole path, its last parts, then any part of it (``joint`` → ``indexing.joint_indexing``).
+    Tried in turn: the whole path, its last parts, some of its parts with the last among them
+    (``integrate.d_min`` → ``integrate.prediction.d_min``), the start of the last part, then any piece of the path
+    (``joint`` → ``indexing.joint_indexing``).
     """
     paths = list(parameters)
     for matches in (
         [p for p in paths if p == name],
         [p for p in paths if p.endswith("." + name)],
+        [p for p in paths if _is_subsequence(name.split("."), p.split("."))],
         [p for p in paths if p.rsplit(".", 1)[-1].startswith(name)],
         [p for p in paths if name in p],
     ):
@@ -108,6 +111,11 @@ def resolve(name: str, parameters: Iterable[str]) -> str:
     close = difflib.get_close_matches(name.rsplit(".", 1)[-1], leaves, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(leaves[c] for c in close)}?" if close else "; --help lists them all"
     raise ParameterError(f"there is no parameter {name!r}{hint}")
+
+
+def _is_subsequence(short: list[str], parts: list[str]) -> bool:
+    remaining = iter(parts)
+    return short[-1] == parts[-1] and all(any(part == wanted for part in remaining) for wanted in short)
 
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}

@@ -1,1 +1,1 @@
-"""cosym: one indexing setting for many crystals, and their Laue group (Brehm & Diederichs 2014; Gildea & Winter 2018)."""
+"""cosym: one indexing setting for many crystals, and their Laue group (Brehm & Diederichs 2014)."""

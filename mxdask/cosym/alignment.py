@@ -42,7 +42,7 @@ def align(points: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
     ----------
     points : (s, N, d). seed : (setting, crystal).
     """
-    s, n, _ = points.shape
+    n = points.shape[1]
     unit = _unit(points)
     chosen = np.full(n, -1, dtype=np.int64)
     chosen[seed[1]] = seed[0]
@@ -72,7 +72,7 @@ def score_symmetry(
     s, n, _ = points.shape
     unit = _unit(points)
     rows = np.arange(n)
-    aligned = np.array([unit[group.product[a][chosen], rows] for a in range(s)])  # image a of crystals in common setting
+    aligned = np.array([unit[group.product[a][chosen], rows] for a in range(s)])  # image a, from the common setting
     cosine: dict[int, list[float]] = {g: [] for g in range(1, s)}
     for a in range(s):
         for b in range(a + 1, s):

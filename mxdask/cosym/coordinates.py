@@ -49,7 +49,7 @@ class Coordinates:
 
 
 def pair_weights(pairs: PairMatrix, kind: Weights | None, min_pairs: int) -> np.ndarray:
-    """(s, N, N) weights, zero for pairs without a correlation and for a point with itself; mean of the others is one."""
+    """(s, N, N) weights, zero without a correlation and for a point with itself; the others' mean is one."""
     usable = pairs.n >= max(min_pairs, 2)
     if kind is None:
         weight = usable.astype(np.float64)
@@ -71,17 +71,15 @@ class Problem:
     ----------
     pairs, weights : correlations, and their weights (s, N, N).
     rho : (s, d, d) orthogonal matrices of the settings, x_ik = ρ(k)·x_i.
-    known : elements of the group that leave the intensities, and so the vectors, unchanged.
     """
 
     pairs: PairMatrix
     weights: np.ndarray
     rho: np.ndarray
-    known: np.ndarray
 
     def restricted(self, axes: np.ndarray) -> Problem:
         """The same with vectors in an invariant subspace, given by orthonormal columns (d, d')."""
-        return Problem(self.pairs, self.weights, axes.T @ self.rho @ axes, self.known)
+        return Problem(self.pairs, self.weights, axes.T @ self.rho @ axes)
 
     def target(self, vectors: np.ndarray) -> tuple[float, np.ndarray]:
         """f and ∂f/∂x for vectors (N, d)."""
@@ -96,10 +94,6 @@ class Problem:
             gradient += weighted @ moved
         s = len(self.rho)
         return 0.5 * s * value, 2.0 * s * gradient
-
-    def invariant(self, vectors: np.ndarray) -> np.ndarray:
-        """The part of vectors (N, d) that the known symmetry leaves unchanged."""
-        return vectors if len(self.known) == 1 else vectors @ self.rho[self.known].mean(axis=0).T
 
     def points(self, vectors: np.ndarray) -> np.ndarray:
         """(s, N, d) x_ik = ρ(k)·x_i."""
@@ -141,8 +135,8 @@ def find_coordinates(
     seeds : one number per crystal.
     dimensions : to keep; None: the elbow of the functional (at least 2).
     """
-    problem = Problem(pairs, weights, regular_representation(group, COPIES), group.known)
-    vectors = problem.invariant(start_vectors(seeds, problem.rho.shape[1]))
+    problem = Problem(pairs, weights, regular_representation(group, COPIES))
+    vectors = start_vectors(seeds, problem.rho.shape[1])
     penalty = noise_level(pairs, weights)
     for tolerance, iterations in ((1e-3, 30), (1e-5, 60), (1e-7, max_iterations)):
         vectors, _ = _minimise(vectors, problem, penalty, tolerance, iterations)
@@ -175,7 +169,7 @@ def _minimise(
         vectors = flat.reshape(start.shape)
         value, gradient = problem.target(vectors)
         value += 0.5 * s * penalty * float(np.vdot(flat, flat))
-        return value, problem.invariant(gradient + s * penalty * vectors).ravel()
+        return value, (gradient + s * penalty * vectors).ravel()
 
     result = minimize(
         function, start.ravel(), jac=True, method="L-BFGS-B",
@@ -207,7 +201,7 @@ def _axes(points: np.ndarray) -> np.ndarray:
 
 
 def _functional(points: np.ndarray, pairs: PairMatrix, weights: np.ndarray, group: SettingsGroup) -> float:
-    """The target for points (s, N, d) from the rows of the identity setting, times s (exact if d spans whole orbits)."""
+    """The target for points (s, N, d) from the rows of the identity setting, times s (exact for whole orbits)."""
     value = 0.0
     for g in range(len(group)):
         misfit = points[0] @ points[group.inverse[g]].T - pairs.r[g]

@@ -35,16 +35,11 @@ class ReflectionLists:
     n_crystals: int
 
     @classmethod
-    def of(cls, sets: Sequence[MergedSet], group: SettingsGroup, lattice: np.ndarray) -> ReflectionLists:
-        """Turn crystals' merged sets (in the known group) into lists by reflection.
-
-        A known group that is not normal in the lattice group is expanded to its normal core first, so that every
-        relative setting compares the same reflections whichever crystal comes first.
-        """
-        expanded = [_expand(s, group) for s in sets]
-        crystal = np.repeat(np.arange(len(sets), dtype=np.int32), [len(s) for s in expanded])
-        key = np.concatenate([s.key for s in expanded]) if expanded else np.zeros(0, np.int64)
-        value = np.concatenate([s.intensity for s in expanded]) if expanded else np.zeros(0)
+    def of(cls, sets: Sequence[MergedSet], lattice: np.ndarray) -> ReflectionLists:
+        """Turn crystals' merged sets into lists by reflection; ε is counted in the lattice group (n, 3, 3)."""
+        crystal = np.repeat(np.arange(len(sets), dtype=np.int32), [len(s) for s in sets])
+        key = np.concatenate([s.key for s in sets]) if sets else np.zeros(0, np.int64)
+        value = np.concatenate([s.intensity for s in sets]) if sets else np.zeros(0)
         unique, inverse = np.unique(key, return_inverse=True)
         keep = is_general(unpack(unique), lattice)[inverse]
         order = np.argsort(inverse[keep], kind="stable")
@@ -61,15 +56,6 @@ class ReflectionLists:
         return np.where(other.key[position] == moved, position, -1)
 
 
-def _expand(data: MergedSet, group: SettingsGroup) -> MergedSet:
-    if len(group.known) == 1:
-        return data
-    keys = np.stack([canonical_keys(data.hkl @ group.ops[k].T, group.core) for k in group.known])
-    unique, first = np.unique(keys.ravel(), return_index=True)
-    source = first % len(data)
-    return MergedSet(unique, data.intensity[source], data.sigma[source])
-
-
 @dataclass(frozen=True, eq=False)
 class PairMatrix:
     """Correlations r[g, i, j] between I_i(y) and I_j(g·y), the element g = l⁻¹k for i in setting k, j in setting l.
@@ -84,7 +70,9 @@ class PairMatrix:
     n: np.ndarray
 
 
-def correlate(first: ReflectionLists, second: ReflectionLists, group: SettingsGroup, element: int, min_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+def correlate(
+    first: ReflectionLists, second: ReflectionLists, group: SettingsGroup, element: int, min_pairs: int
+) -> tuple[np.ndarray, np.ndarray]:
     """r and n (N, M) of one element of the settings group."""
     image = first.image(second, group.ops[element], group.core)
     r = np.empty((first.n_crystals, second.n_crystals))

@@ -51,12 +51,12 @@ def class_scores(
     pairs : (n, c) common reflections in all.
     """
     trivial = SettingsGroup.of(frame.laue, frame.laue)
-    second = ReflectionLists.of(references, trivial, frame.lattice)
+    second = ReflectionLists.of(references, frame.lattice)
     score = np.full((len(sets), len(frame.ops)), -1.0)
     pairs = np.zeros(score.shape, dtype=np.int64)
     for c, relative in enumerate(frame.ops):
         moved = [in_setting(s, relative @ op, frame.laue) for s, op in zip(sets, ops, strict=True)]
-        first = ReflectionLists.of(moved, trivial, frame.lattice)
+        first = ReflectionLists.of(moved, frame.lattice)
         r, n = correlate(first, second, trivial, 0, frame.min_pairs)
         weight = np.where(n >= frame.min_pairs, n, 0).astype(np.float64)
         if same:
@@ -68,7 +68,9 @@ def class_scores(
     return score, pairs
 
 
-def polish(sets: Sequence[MergedSet], ops: list[np.ndarray], frame: Frame) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+def polish(
+    sets: Sequence[MergedSet], ops: list[np.ndarray], frame: Frame
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Turn crystals, one at a time, that agree better with all others in another setting.
 
     Coordinates see data without symmetry; merged in the Laue group there are more common reflections, which helps

@@ -9,10 +9,11 @@ import gemmi
 import numpy as np
 
 from mxdask.cosym.params import Params
+from mxdask.cosym.settings_group import normal_core
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.intensity.merged_set import MergedSet
 from mxdask.lattice.common_setting import CellCluster, cluster_cells
-from mxdask.lattice.known_group import setting_of
+from mxdask.lattice.known_group import setting_of, settings_of
 from mxdask.lattice.metric import LatticeSetting, lattice_group, metric_subgroups
 from mxdask.lattice.space_groups import parse_space_group
 from mxdask.models.experiment import ExperimentList
@@ -30,8 +31,8 @@ class Plan:
     crystal_of : row → number of its crystal (experiments may share one); names : of the crystals.
     cell : (6,) common cell, the median.
     clusters : groups of like cells, the first is the one used; reasons : row → why it is not used.
-    lattice : (k, 3, 3) lattice group; settings : its subgroups.
-    known : the setting of the group that the intensities are known to have; space_group : as the user gave it.
+    lattice : (k, 3, 3) lattice group; settings : its subgroups; candidates : those among which to choose.
+    core : (c, 3, 3) the symmetry known beforehand, whatever the setting; space_group : as the user gave it.
     """
 
     rows: tuple[int, ...]
@@ -43,7 +44,8 @@ class Plan:
     reasons: dict[int, str]
     lattice: np.ndarray
     settings: list[LatticeSetting]
-    known: LatticeSetting | None
+    candidates: list[LatticeSetting]
+    core: np.ndarray
     space_group: gemmi.SpaceGroup | None
 
 
@@ -83,10 +85,10 @@ def plan_datasets(experiments: ExperimentList, params: Params) -> Plan:
     names: dict[int, str] = {}
     for row, experiment in enumerate(experiments):
         names.setdefault(crystal_of[row], experiment.identifier)
-    lattice, settings, known, space_group = _symmetry(main, params)
+    symmetry = _symmetry(main, params)
     return Plan(
         rows, np.array([main.P[position[crystal_of[r]]] for r in rows]), crystal_of, names, main.median, clusters,
-        reasons, lattice, settings, known, space_group,
+        reasons, *symmetry,
     )  # fmt: skip
 
 
@@ -102,8 +104,8 @@ def _reasons(clusters: list[CellCluster], crystal_of: dict[int, int]) -> dict[in
 
 def _symmetry(
     cluster: CellCluster, params: Params
-) -> tuple[np.ndarray, list[LatticeSetting], LatticeSetting | None, gemmi.SpaceGroup | None]:
-    """Lattice group, its subgroups, and the known group where the user gave one."""
+) -> tuple[np.ndarray, list[LatticeSetting], list[LatticeSetting], np.ndarray, gemmi.SpaceGroup | None]:
+    """Lattice group, its subgroups, the candidates among them, their common core, and the group the user gave."""
     settings = metric_subgroups(
         cluster.median,
         max_delta=params.lattice_symmetry_max_delta,
@@ -118,20 +120,20 @@ def _symmetry(
         members = {op.tobytes() for op in lattice}
         settings = [s for s in settings if all(op.tobytes() in members for op in s.ops)]
     if params.space_group is None:
-        return lattice, settings, None, None
+        return lattice, settings, settings, np.eye(3, dtype=np.int64)[None], None
     group = parse_space_group(params.space_group)
     fixed = metric_subgroups(
         cluster.median,
         max_delta=params.lattice_symmetry_max_delta,
         best_monoclinic_beta=group.centring_type() == "I",
     )
-    known = setting_of(fixed, group)
-    if known is None:
+    candidates = settings_of(fixed, group)
+    if not candidates:
         raise ParameterError(
             f"space_group={params.space_group} does not fit the primitive cell {_text(cluster.median)} "
             f"within lattice_symmetry_max_delta={params.lattice_symmetry_max_delta}"
         )
-    return lattice, fixed, known, group
+    return lattice, fixed, candidates, normal_core(lattice, candidates[0].ops), group
 
 
 def _text(cell: np.ndarray) -> str:

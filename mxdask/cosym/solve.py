@@ -37,7 +37,7 @@ class Solution:
     score, pairs, margin : agreement with the others in the chosen setting, common reflections, lead over the next best.
     solved : crystals (rows) whose coordinates were found together.
     coordinates, pair_matrix : of those.
-    operators, groups : likelihoods; empty when the group was given.
+    operators, groups : likelihoods, the likeliest group first.
     """
 
     setting: LatticeSetting
@@ -66,7 +66,8 @@ def solve(
     identifiers: Sequence[str],
     lattice: np.ndarray,
     settings: list[LatticeSetting],
-    known: LatticeSetting | None,
+    candidates: list[LatticeSetting],
+    core: np.ndarray,
     params: Params,
     correlate_all: Correlate,
 ) -> Solution:
@@ -74,8 +75,9 @@ def solve(
 
     Parameters
     ----------
-    sets : normalised sets on the common primitive cell, merged in ``known`` (without symmetry if None).
+    sets : normalised sets on the common primitive cell, merged in ``core``, a normal subgroup of the lattice group.
     lattice : (n, 3, 3) lattice group. settings : its subgroups in their best settings.
+    candidates : those among which to choose.
     correlate_all : computes the distinct elements of the pair matrix (the caller decides where that runs).
 
     Returns
@@ -84,9 +86,9 @@ def solve(
     reason instead of an operator.
     """
     seeds = [seed_of(identifier, params.seed) for identifier in identifiers]
-    group = SettingsGroup.of(lattice, known.ops if known is not None else np.eye(3, dtype=np.int64)[None])
+    group = SettingsGroup.of(lattice, core)
     rows = _landmarks(sets, seeds, params)
-    lists = ReflectionLists.of([sets[i] for i in rows], group, lattice)
+    lists = ReflectionLists.of([sets[i] for i in rows], lattice)
     pairs = assemble(group, correlate_all(lists, group, distinct_elements(group), params.min_pairs))
     linked = _largest_component(pairs, params.min_pairs)
     rows, pairs = rows[linked], PairMatrix(pairs.r[:, linked][:, :, linked], pairs.n[:, linked][:, :, linked])
@@ -95,9 +97,8 @@ def solve(
         dimensions=params.dimensions, max_iterations=params.minimization.max_iterations,
     )  # fmt: skip
     chosen = align(coordinates.reduced, densest_point(coordinates.reduced))
-    operators, groups = ([], []) if known else score_symmetry(coordinates.reduced, chosen, group, settings)
-    setting = known or groups[0].setting
-    setting, ops = _majority_frame(setting, settings, group, chosen)
+    operators, groups = score_symmetry(coordinates.reduced, chosen, group, candidates)
+    setting, ops = _majority_frame(groups[0].setting, settings, group, chosen)
     frame = Frame(setting.ops, lattice, relative_settings(group, setting.ops).ops, params.min_pairs)
     return _place_all(sets, rows, ops, setting, frame, coordinates, pairs, operators, groups)
 
@@ -172,8 +173,9 @@ def _place_all(
     reasons = ["" if op is not None else "too few reflections in common with the other crystals" for op in found]
     classes = np.array([-1 if op is None else _class_of(op, frame) for op in found])
     return Solution(
-        setting, found, reasons, classes, frame.ops, chosen_score, total, lead, rows, coordinates, pairs, operators, groups
-    )
+        setting, found, reasons, classes, frame.ops, chosen_score, total, lead, rows, coordinates, pairs, operators,
+        groups,
+    )  # fmt: skip
 
 
 def _class_of(op: np.ndarray, frame: Frame) -> int:

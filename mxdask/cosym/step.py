@@ -1,4 +1,4 @@
-"""The step: reflections of each crystal prepared in parallel, correlations by operator, one solution, all reindexed."""
+"""The step: reflections of each crystal prepared in parallel, correlations by operator, one solution."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from mxdask.cosym.pairs import ReflectionLists, correlate
 from mxdask.cosym.params import Params
 from mxdask.cosym.plan import Datasets, Plan, plan_datasets
+from mxdask.cosym.settings_group import SettingsGroup
 from mxdask.cosym.solve import Solution, solve
 from mxdask.cosym.summary import log_solution, summarise
-from mxdask.cosym.settings_group import SettingsGroup
 from mxdask.errors import MxdaskError
 from mxdask.flow import Failed, Flow
 from mxdask.intensity.apply_setting import apply_settings
@@ -43,9 +43,7 @@ def run(
     prepared = _prepare(plan, experiments, reflections, params, flow)
     datasets, d_min = _collect(plan, prepared, params)
     if len(datasets.sets) == 0:
-        raise MxdaskError(
-            f"cosym: no crystal has {params.min_reflections} usable reflections; lower min_reflections= or look at integration"
-        )
+        raise MxdaskError(f"cosym: no crystal has {params.min_reflections} usable reflections; lower min_reflections=")
     logger.info("Using %d crystals, %s", len(datasets.sets), f"d > {d_min:.2f} Å" if d_min else "all reflections")
 
     def correlate_all(
@@ -58,14 +56,15 @@ def run(
         return dict(zip(elements, results, strict=True))
 
     solution = solve(
-        datasets.sets, datasets.names, plan.lattice, plan.settings, plan.known, params, correlate_all
+        datasets.sets, datasets.names, plan.lattice, plan.settings, plan.candidates, plan.core, params, correlate_all
     )
     log_solution(solution, datasets, plan)
     changes, space_group = _changes(solution, datasets, plan)
     if not changes:
-        raise MxdaskError("cosym: no crystal could be placed: they share too few reflections; see the table of reasons")
+        raise MxdaskError("cosym: no crystal could be placed: they share too few reflections")
     new_experiments, new_reflections = apply_settings(experiments, reflections, changes, space_group)
-    return new_experiments, new_reflections, summarise(experiments, plan, datasets, solution, space_group, d_min, changes)
+    summary = summarise(experiments, plan, datasets, solution, space_group, d_min, changes)
+    return new_experiments, new_reflections, summary
 
 
 def _prepare(
@@ -74,12 +73,11 @@ def _prepare(
     """Normalised sets, one per experiment that the plan uses, in its order."""
     tables = reflections.split_by("id")
     empty = reflections.select(np.zeros(len(reflections), dtype=bool))
-    group = plan.known.ops if plan.known is not None else np.eye(3, dtype=np.int64)[None]
     items = []
     for row, P in zip(plan.rows, plan.P, strict=True):
         scan = experiments[row].scan
         width = None if scan is None or scan.is_still else scan.width
-        items.append((tables.get(row, empty), P, plan.cell, group, width, params))
+        items.append((tables.get(row, empty), P, plan.cell, plan.core, width, params))
     return flow.map(prepare, items, name="cosym-prepare")
 
 
@@ -89,7 +87,7 @@ def prepare(
     """One crystal's normalised set on the common primitive cell, and how far its data are good (d in Å, or None)."""
     observations = usable_observations(table, params.partiality_threshold, width, params.d_min)
     if len(observations) < params.min_reflections:
-        raise MxdaskError(f"{len(observations)} usable reflections, fewer than min_reflections={params.min_reflections}")
+        raise MxdaskError(f"{len(observations)} usable reflections, fewer than {params.min_reflections}")
     merged = normalised_set(
         observations.hkl, observations.intensity, observations.variance, P, cell, group, params.normalisation
     )
@@ -108,7 +106,6 @@ def _collect(
     The limit by ⟨I⟩/⟨σ⟩ is the median of the crystals' own, so that a few weak ones do not blunt all; the limit by
     CC½ is that of all crystals together; the more generous counts.
     """
-    group = plan.known.ops if plan.known is not None else np.eye(3, dtype=np.int64)[None]
     parts: dict[int, list[MergedSet]] = {}
     limits: list[float] = []
     reasons: dict[int, str] = {}
@@ -118,7 +115,7 @@ def _collect(
             continue
         parts.setdefault(plan.crystal_of[row], []).append(result[0])
         limits.append(np.inf if result[1] is None else result[1])
-    sets = {crystal: _joined(found, group) for crystal, found in parts.items()}
+    sets = {crystal: _joined(found, plan.core) for crystal, found in parts.items()}
     d_min = None if params.d_min is not None else _common_limit(list(sets.values()), limits, plan.cell, params)
     kept: dict[int, MergedSet] = {}
     for crystal, merged in sets.items():
@@ -159,9 +156,7 @@ def _common_limit(sets: list[MergedSet], limits: list[float], cell: np.ndarray, 
     return min(found) if found else None
 
 
-def _changes(
-    solution: Solution, datasets: Datasets, plan: Plan
-) -> tuple[dict[int, np.ndarray], gemmi.SpaceGroup]:
+def _changes(solution: Solution, datasets: Datasets, plan: Plan) -> tuple[dict[int, np.ndarray], gemmi.SpaceGroup]:
     """Change of basis of every experiment that was placed, from its input indices to the best setting."""
     op_of = dict(zip(datasets.crystals, solution.ops, strict=True))
     best = solution.setting.P_minimum_best

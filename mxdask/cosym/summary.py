@@ -26,7 +26,7 @@ def log_solution(solution: Solution, datasets: Datasets, plan: Plan) -> None:
     scan = solution.coordinates.functional_of_dimensions
     logger.info("%s", text_table(["Dimensions", "Functional"], [[d, f"{f:.6g}"] for d, f in enumerate(scan, 1)]))
     logger.info("Using %d dimensions for analysis", solution.coordinates.dimensions)
-    if solution.groups:
+    if plan.space_group is None:
         logger.info("%s", operator_table(solution.operators, with_counts=False))
         logger.info("%s", group_table(solution.groups))
         logger.info("Laue group probability: %.3f", solution.groups[0].likelihood)
@@ -62,8 +62,8 @@ def summarise(
         "space_group": symbol(space_group),
         "patterson_group": patterson_symbol(space_group),
         "unit_cell": [round(float(x), 4) for x in solution.setting.cell],
-        "probability": solution.groups[0].likelihood if solution.groups else None,
-        "confidence": solution.groups[0].confidence if solution.groups else None,
+        "probability": solution.groups[0].likelihood if plan.space_group is None else None,
+        "confidence": solution.groups[0].confidence if plan.space_group is None else None,
         "d_min": d_min,
         "lattice_clusters": [
             {"members": [plan.names[m] for m in c.members], "cell": [round(float(x), 4) for x in c.median]}

@@ -12,8 +12,10 @@ from mxdask.index.quality import bits_per_spot
 from mxdask.index.spots import SweepSpots
 
 _OFFSET_SPOTS = 300
-# A shift must raise the mean cosine of the phases by this much at the edge of the search range to be believed.
+# Of shifts that fit alike the smaller one is taken: at the edge of the range the mean cosine must be better by this.
 _OFFSET_PENALTY = 0.05
+# A shift that gains less is left to refinement.
+_LEAST_GAIN = 0.03
 _LINEAR_CYCLES = 3
 _LEAST_INDEXED = 5
 # A known cell is first laid on so many spots of lowest resolution.
@@ -71,10 +73,9 @@ def detector_shift(spots: SweepSpots, rows: np.ndarray, max_shift: float) -> np.
     wave = [np.exp(1j * np.outer(grid, slope[:, :, axis].ravel())) for axis in (0, 1)]
     score = ((wave[0] * np.exp(1j * flat)) @ wave[1].T).real / len(flat)
     radius2 = (grid[:, None] ** 2 + grid[None, :] ** 2) / max_shift**2
-    score = score - _OFFSET_PENALTY * radius2
-    if score.max() - score[steps, steps] < _OFFSET_PENALTY:
+    i, j = divmod(int(np.argmax(score - _OFFSET_PENALTY * radius2)), score.shape[1])
+    if score[i, j] - score[steps, steps] < _LEAST_GAIN:
         return np.zeros(2)
-    i, j = divmod(int(np.argmax(score)), score.shape[1])
     return np.array([_vertex(grid, score[:, j], i), _vertex(grid, score[i, :], j)])
 
 

@@ -10,9 +10,8 @@ from mxdask.index.periods import Periods, distinct, power, sharpen
 
 # Points at the resolution limit count this much (DIALS): they tell more, but are also wrong more often.
 _WEIGHT_AT_LIMIT = 0.05
-_MAX_PEAKS = 3000
-_MAX_SHARPENED = 200
-_MAX_SPOTS_TO_SHARPEN = 2000
+_MAX_PEAKS = 300
+_MAX_SPOTS_TO_SHARPEN = 1000
 
 
 def find_periods(rlp: np.ndarray, max_cell: float, params: Fft3d, *, min_cell: float = 3.0) -> Periods:
@@ -41,10 +40,12 @@ def find_periods(rlp: np.ndarray, max_cell: float, params: Fft3d, *, min_cell: f
     vectors = peaks * (0.5 * d_min)
     vectors = vectors[np.linalg.norm(vectors, axis=1) < 1.2 * max_cell]
     lowest = np.argsort(-weights, kind="stable")[:_MAX_SPOTS_TO_SHARPEN]
-    points, w = used[lowest], weights[lowest]
-    vectors = vectors[distinct(vectors, power(points, vectors, w), min_length=min_cell, max_length=1.2 * max_cell)]
-    vectors = sharpen(points, vectors[:_MAX_SHARPENED], w)
-    strength = power(points, vectors, w)
+    points, flat = used[lowest], np.ones(len(lowest))
+    # Damped weights lead to the peak from afar. Ranked are the periods with equal weights: a few points of lowest
+    # resolution repeat at many short vectors.
+    vectors = sharpen(points, vectors, weights[lowest], n_steps=2)
+    vectors = sharpen(points, vectors, flat, n_steps=3)
+    strength = power(points, vectors, flat)
     keep = distinct(vectors, strength, min_length=min_cell, max_length=1.2 * max_cell)
     return Periods(vectors[keep], strength[keep], d_min, len(used))
 
@@ -63,15 +64,11 @@ def _power_map(rlp: np.ndarray, weights: np.ndarray, n: int, d_min: float) -> np
 
 
 def _peaks(power_map: np.ndarray, n: int, cutoff: float, min_radius: float) -> np.ndarray:
-    """(m, 3) positions (grid steps, signed) of local maxima above ``cutoff`` × the highest outside the origin peak."""
+    """(m, 3) positions (grid steps, signed) of local maxima above ``cutoff`` × the origin peak, highest first."""
     flat = power_map.ravel()
     half = n // 2 + 1
-    threshold = cutoff * float(flat[0])
-    # The origin peak is as high as a perfect period; weaker lattices need a lower threshold, found from the map.
-    candidates = np.nonzero(flat > threshold)[0]
-    while len(candidates) < 4 * _MAX_PEAKS and threshold > 1e-3 * float(flat[0]):
-        threshold *= 0.6
-        candidates = np.nonzero(flat > threshold)[0]
+    # The origin peak is as high as a perfect period of all points would be.
+    candidates = np.flatnonzero(flat > cutoff * float(flat[0]))
     x, rest = np.divmod(candidates, n * half)
     y, z = np.divmod(rest, half)
     heights = flat[candidates]
@@ -87,7 +84,6 @@ def _peaks(power_map: np.ndarray, n: int, cutoff: float, min_radius: float) -> n
     far = np.linalg.norm(position, axis=1) > min_radius
     position, heights = position[far], heights[far]
     best = np.argsort(-heights, kind="stable")[:_MAX_PEAKS]
-    best = best[heights[best] > cutoff * heights[best[:1]].max(initial=0.0)]
     return position[best].astype(np.float64)
 
 

@@ -53,7 +53,9 @@ class Fft3d(StepParams):
     grid_points: int = _field(256, "Largest number of grid points per axis.", ge=32, le=512)
     d_min: float | None = _field(None, "Resolution of the points used; Auto from max_cell and the grid.", "Å")
     b_iso: float | None = _field(None, "Damping of high-resolution points; Auto from d_min.", "Å²")
-    peak_cutoff: float = _field(0.15, "Peaks lower than this fraction of the highest are ignored.", gt=0, lt=1)
+    peak_cutoff: float = _field(
+        0.01, "Lower peaks than this fraction of the origin peak are ignored (0.01: a tenth of the spots).", gt=0, lt=1
+    )
 
 
 class RealSpaceGridSearch(StepParams):

@@ -10,13 +10,13 @@ from mxdask.integrate import fit_kernels as columns
 from mxdask.integrate.fit_kernels import fit_profiles
 from mxdask.integrate.foreground import ForegroundPixels
 from mxdask.integrate.measure import Measured
+from mxdask.integrate.moment_fields import field_terms
 from mxdask.integrate.profile_model import ProfileModel
 from mxdask.integrate.profiles import (
     MOST_REFERENCES,
     REACH,
     STEP,
     ReferenceProfile,
-    field_terms,
     learn_profile,
     pixel_solid_angle,
 )
@@ -25,6 +25,7 @@ from mxdask.table import Flag, ReflectionTable
 
 STRONG = 10.0  # I/σ from which a reflection may teach the profile
 COMPLETE = 0.99  # and the part of it that must be recorded
+COVERED = 0.5  # part of the recorded profile that must lie on usable pixels
 # A pixel is left out of a fit when it is this many standard deviations too bright; the profile of a single reflection
 # may be wrong by OUTLIER_MISMATCH of the expected counts (a shift of 0.1 pixel does that to a spot's flank).
 OUTLIER, OUTLIER_MISMATCH = 6.0, 0.5
@@ -92,7 +93,6 @@ def fit_block(
     parts: np.ndarray,
     profiles: dict[int, ReferenceProfile],
     measured: Measured,
-    threshold: float,
 ) -> ReflectionTable:
     """The block's table with profile-fitted intensities. ``profiles`` holds every part the block reaches."""
     table = measured.table.copy()
@@ -110,7 +110,7 @@ def fit_block(
         )
     fitted = results[:, columns.VARIANCE] > 0
     recorded = table["partiality"]
-    fitted &= results[:, columns.COVERAGE] >= threshold * recorded
+    fitted &= results[:, columns.COVERAGE] >= COVERED * recorded
     table["intensity.prf.value"] = np.where(fitted, results[:, columns.INTENSITY], 0.0)
     table["intensity.prf.variance"] = np.where(fitted, results[:, columns.VARIANCE], -1.0)
     table["profile.correlation"] = np.where(fitted, results[:, columns.CORRELATION], 0.0)
@@ -132,11 +132,11 @@ def _fit_rows(
     assert scan is not None
     out = np.zeros((len(table), 4))
     box = table["bbox"]
-    scale = profile.scale(field_terms(experiment, table["s1"]))
+    centre, width = profile.fields.at(field_terms(experiment, table["s1"]))
     fit_profiles(
         pixels.pixel_start, pixels.uv, pixels.count_start, pixels.counts, box[:, 4], box[:, 5],
         table["xyzcal.mm"][:, 2], table["zeta"], float(scan.angle(0.0)), float(np.deg2rad(scan.width)), model.sigma_m,
-        table["background.mean"], table["num_pixels.background_used"].astype(np.float64), scale, profile.coefficients,
-        REACH, STEP, OUTLIER_MISMATCH, OUTLIER, can, out,
+        table["background.mean"], table["num_pixels.background_used"].astype(np.float64), centre, width,
+        profile.coefficients, REACH, STEP, OUTLIER_MISMATCH, OUTLIER, can, out,
     )  # fmt: skip
     return out

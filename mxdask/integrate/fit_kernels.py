@@ -16,7 +16,7 @@ INTENSITY, VARIANCE, CORRELATION, COVERAGE = 0, 1, 2, 3
 @jit
 def fit_profiles(
     pixel_start, uv, count_start, counts, z0, z1, phi, zeta, phi_0, width, sigma_m, background, n_background,
-    scale, coefficients, reach, step, mismatch, outlier, wanted, out
+    centre, spread, coefficients, reach, step, mismatch, outlier, wanted, out
 ):  # fmt: skip
     """Intensity of n reflections by maximum likelihood, given their profile and background.
 
@@ -56,7 +56,8 @@ def fit_profiles(
         rocking_fractions(phi_0, width, z0[i], z1[i], phi[i], zeta[i], sigma_m, rocking)
         whole = 0.0
         for k in range(m):
-            u, v = uv[start + k, 0] / scale[i, 0], uv[start + k, 1] / scale[i, 1]
+            u = (uv[start + k, 0] - centre[i, 0]) / spread[i, 0]
+            v = (uv[start + k, 1] - centre[i, 1]) / spread[i, 1]
             shape[k] = max(0.0, surface_value(coefficients, reach, step, u, v, wu, wv))
             whole += shape[k]
             use[k] = 1
@@ -120,24 +121,21 @@ def _leave_out(pixels, m, depth, shape, rocking, use, background, floor, intensi
     """Take the worst outlying pixel out; False when there is none."""
     worst = -1
     largest = outlier
-    recorded = 0.0
-    for j in range(depth):
-        recorded += rocking[j]
     for k in range(m):
         if use[k] == 0:
             continue
         total = 0.0
+        recorded = 0.0
         n = 0
         for j in range(depth):
             c = pixels[j * m + k]
             if c >= 0:
                 total += c
+                recorded += rocking[j]
                 n += 1
-        if n == 0:
-            continue
         expected = max(intensity, 0.0) * shape[k] * recorded
-        model = background * n + intensity * shape[k] * recorded
-        departure = (total - model) / math.sqrt(floor * n + expected + (mismatch * expected) ** 2 + 1.0)
+        departure = total - background * n - intensity * shape[k] * recorded
+        departure /= math.sqrt(floor * n + expected + (mismatch * expected) ** 2 + 1.0)
         if departure > largest:
             largest = departure
             worst = k

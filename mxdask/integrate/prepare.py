@@ -57,6 +57,7 @@ def predict_for(experiment: Experiment, params: Params) -> PredictedReflections:
 
 def prepare(experiment: Experiment, spots: ReflectionTable, model: ProfileModel, params: Params) -> Prepared:
     """Predict, and fill every column that does not need pixels (back.md 5, steps 3-6)."""
+    p = predict_for(experiment, params)  # checks that all models are there
     beam, detector, goniometer, scan = experiment.beam, experiment.detector, experiment.goniometer, experiment.scan
     crystal = experiment.crystal
     assert (
@@ -66,7 +67,6 @@ def prepare(experiment: Experiment, spots: ReflectionTable, model: ProfileModel,
         and scan is not None
         and crystal is not None
     )
-    p = predict_for(experiment, params)
     z = zeta(goniometer.lab_axis, beam.s0, p.s1)
     phi = p.xyz_mm[:, 2]
     box = bounding_boxes(experiment, p.panel, p.s1, phi, z, model)

@@ -38,7 +38,7 @@ def surface_value(coefficients, reach, step, u, v, wu, wv):
 
 
 @jit
-def second_moments(pixel_start, uv, count_start, counts, background, out):
+def spot_moments(pixel_start, uv, count_start, counts, background, out):
     """Counts above background and their moments in Kabsch's frame of n reflections, images added up.
 
     out : (n, 6) S, <u>, <v>, <u²>, <uv>, <v²> about the prediction (radians); S = 0 where a pixel is unusable.
@@ -78,25 +78,13 @@ def second_moments(pixel_start, uv, count_start, counts, background, out):
 
 @jit
 def accumulate_surface(
-    pixel_start,
-    uv,
-    count_start,
-    counts,
-    background,
-    intensity,
-    scale,
-    area,
-    prior,
-    mismatch,
-    reach,
-    step,
-    matrix,
-    vector,
-):
+    pixel_start, uv, count_start, counts, background, intensity, centre, width, area, prior, mismatch, reach, step,
+    matrix, vector,
+):  # fmt: skip
     """Normal equations of the surface that fits the pixels of n reference reflections, in reflection order.
 
-    Model: counts of a pixel, images added up = background + I·area·surface(u/scale_u, v/scale_v).
-    scale : (n, 2) radians; area : (n,) a pixel's solid angle over scale_u·scale_v.
+    Model: counts of a pixel, images added up = background + I·area·surface((u − centre)/width).
+    centre, width : (n, 2) radians; area : (n,) a pixel's solid angle over width_u·width_v.
     prior : (k, k) coefficients from which the expected counts, so the weights, are taken; ``mismatch`` is the part of
         the expected counts by which single reflections differ from their mean profile (position, shape).
     matrix : (k², k²), vector : (k²,), added to.
@@ -112,8 +100,8 @@ def accumulate_surface(
         depth = (count_start[i + 1] - count_start[i]) // m
         height = intensity[i] * area[i]
         for p in range(m):
-            u = uv[a + p, 0] / scale[i, 0]
-            v = uv[a + p, 1] / scale[i, 1]
+            u = (uv[a + p, 0] - centre[i, 0]) / width[i, 0]
+            v = (uv[a + p, 1] - centre[i, 1]) / width[i, 1]
             if abs(u) >= reach or abs(v) >= reach:
                 continue
             total = 0.0

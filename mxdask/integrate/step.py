@@ -178,7 +178,7 @@ def fit_measured(
     known = dict(zip(indices, profiles, strict=True))
     table = measured.table
     if params.profile.gaussian_rs.fitting.fit:
-        table = fit_block(experiment, model, parts, known, measured, params.valid_foreground_threshold)
+        table = fit_block(experiment, model, parts, known, measured)
     kept = table.select(table.has_flags(Flag.INTEGRATED, any=True))
     return Integrated(kept, measured.missing, profiles[len(profiles) // 2])
 

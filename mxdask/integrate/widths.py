@@ -121,6 +121,7 @@ def _median(models: list[ProfileModel]) -> ProfileModel:
 
 def _settings(experiment: Experiment) -> tuple[float, ...]:
     """What must agree for widths to carry over, rounded so that refinement's small changes do not matter."""
-    assert experiment.beam is not None and experiment.detector is not None and experiment.scan is not None
+    if experiment.beam is None or experiment.detector is None or experiment.scan is None:
+        return ()
     distance = experiment.detector[0].distance
     return round(experiment.beam.wavelength, 3), round(distance / 5.0), round(experiment.scan.width, 4)

@@ -135,8 +135,16 @@ def corrected(table: ReflectionTable, kind: str) -> tuple[np.ndarray, np.ndarray
 
 def lp_qe_factor(table: ReflectionTable) -> np.ndarray:
     """(n,) lp/qe: what a recorded intensity is multiplied with."""
-    factor = table["lp"].copy() if "lp" in table else np.ones(len(table))
-    return factor / table["qe"] if "qe" in table else factor
+    factor = table["lp"] if "lp" in table else np.ones(len(table))
+    return factor / efficiency(table)
+
+
+def efficiency(table: ReflectionTable) -> np.ndarray:
+    """(n,) quantum efficiency of the sensor: ``qe``, or ``dqe`` as older files call it; 1 where nothing is known."""
+    for name in ("qe", "dqe"):
+        if name in table:
+            return table[name]
+    return np.ones(len(table))
 
 
 def combine_partials(table: ReflectionTable, kinds: list[str]) -> tuple[ReflectionTable, np.ndarray]:
@@ -248,8 +256,7 @@ def _usable(table: ReflectionTable, choice: Choice, filters: Filters) -> tuple[R
         keep &= table["d"] > filters.d_min
     if filters.d_max is not None:
         keep &= table["d"] < filters.d_max
-    if "qe" in table:
-        keep &= table["qe"] > 0
+    keep &= efficiency(table) > 0
     if "partiality" in table:
         keep &= table["partiality"] > 0
     return table.select(keep), np.flatnonzero(keep)

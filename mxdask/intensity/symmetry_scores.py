@@ -93,7 +93,7 @@ def score_groups(
     likelihood = np.exp(np.array(logs) - max(logs))
     likelihood /= likelihood.sum()
     order = sorted(
-        range(len(settings)), key=lambda i: (-round(likelihood[i], 12), -len(settings[i].ops), settings[i].delta)
+        range(len(settings)), key=lambda i: (-round(float(likelihood[i]), 12), -len(settings[i].ops), settings[i].delta)
     )
     scores = []
     for rank, i in enumerate(order):

@@ -15,6 +15,10 @@ def setting_of(settings: list[LatticeSetting], space_group: gemmi.SpaceGroup) ->
     ----------
     settings : all subgroups, from :func:`mxdask.lattice.metric.metric_subgroups`.
     """
+    return min(settings_of(settings, space_group), key=lambda s: s.delta, default=None)
+
+
+def settings_of(settings: list[LatticeSetting], space_group: gemmi.SpaceGroup) -> list[LatticeSetting]:
+    """All subgroups of that type: the same group along different axes of the lattice."""
     wanted = symmorphic(space_group)
-    fitting = [s for s in settings if s.space_group.hm == wanted.hm and s.space_group.ext == wanted.ext]
-    return min(fitting, key=lambda s: s.delta, default=None)
+    return [s for s in settings if s.space_group.hm == wanted.hm and s.space_group.ext == wanted.ext]

@@ -97,7 +97,7 @@ def _le_page(direct: np.ndarray, reciprocal: np.ndarray, cell: Any) -> np.ndarra
 
 
 def lattice_twofolds(minimum: Any, max_delta: float = 5.0) -> list[tuple[np.ndarray, float]]:
-    """Two-fold axes that a reduced cell has within ``max_delta`` degrees: (index operator, Le Page angle), best first."""
+    """Two-fold axes that a reduced cell has within ``max_delta`` degrees: (operator, Le Page angle), best first."""
     t, tau, W = _possible_twofolds()
     delta = _le_page(t, tau, minimum)
     order = np.argsort(np.rint(delta * 1e6), kind="stable")

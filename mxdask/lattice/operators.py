@@ -50,7 +50,7 @@ def parse_change_of_basis(text: str) -> np.ndarray:
     try:
         if kind is None:
             raise ValueError
-        triplet = text.lower().replace(" ", "").replace("*", "")
+        triplet = text.lower().replace(" ", "")
         for old, new in zip(kind, "xyz", strict=True):
             triplet = triplet.replace(old, new)
         seitz = np.array(gemmi.Op(triplet).float_seitz())
@@ -147,4 +147,3 @@ def _root(metric: np.ndarray) -> np.ndarray:
 def to_setting(crystal: Crystal, P: np.ndarray, space_group: gemmi.SpaceGroup) -> Crystal:
     """Change of basis h' = P·h followed by the constraint of a space group."""
     return constrain_crystal(crystal.change_basis(P, " P 1"), space_group)
-

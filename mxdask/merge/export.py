@@ -14,7 +14,14 @@ from mxdask import __version__
 from mxdask.errors import MxdaskError
 from mxdask.intensity.asu import pack, unpack
 from mxdask.intensity.cells import common_space_group, median_cell
-from mxdask.intensity.observations import Choice, Filters, Observations, best_choice, select_observations
+from mxdask.intensity.observations import (
+    Choice,
+    Filters,
+    Observations,
+    best_choice,
+    efficiency,
+    select_observations,
+)
 from mxdask.merge.params import ExportParams
 from mxdask.merge.result import Column, Dataset, MergedResult
 from mxdask.merge.step import wavelength_groups
@@ -212,9 +219,8 @@ def _columns(
         Column("XDET", "R", observations.xyz[:, 0]), Column("YDET", "R", observations.xyz[:, 1]),
         Column("ROT", "R", _rotation(table, observations, experiments)),
     ]  # fmt: skip
-    for label, name in (("LP", "lp"), ("QE", "qe")):
-        if name in table:
-            out.append(Column(label, "R", table[name][row]))
+    if "lp" in table:
+        out += [Column("LP", "R", table["lp"][row]), Column("QE", "R", efficiency(table)[row])]
     return out
 
 

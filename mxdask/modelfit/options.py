@@ -47,6 +47,8 @@ class FitOptions:
     auto_reduction : what to do with a model that has too few reflections per parameter: hold it, or raise.
     close_to_spindle : Å⁻², reflections with |axis·(s1 × s0)| below are left out.
     scan_margin : degrees at either end of the scan that are left out (if 40 reflections remain).
+    exclude_truncated : leave out spots that touch the scan's first or last image (if 40 others remain). Only a part
+        of the crystal's mosaic blocks has diffracted there, so that not only their angle is off but x and y, too.
     reflections_per_degree : per experiment, at random but at least ``minimum_sample``; None: all.
     convergence : stop when the next step would take less than this from χ²/χ²_reduced: parameters within about
         its square root of an esd of the minimum.
@@ -66,6 +68,7 @@ class FitOptions:
     min_reflections_per_parameter: int = 5
     close_to_spindle: float = 0.02
     scan_margin: float = 0.0
+    exclude_truncated: bool = True
     reflections_per_degree: float | None = None
     minimum_sample: int = 1000
     maximum_sample: int | None = None

@@ -40,7 +40,8 @@ def find_outliers(
         # In an order that does not depend on that of the experiments.
         small.sort(key=lambda i: experiments[i].identifier)
         centred = [residuals[i] - np.median(residuals[i], axis=0) for i in small]
-        flags = np.split(_judge(np.concatenate(centred), options), np.cumsum([len(c) for c in centred])[:-1])
+        together = _judge(np.concatenate(centred), options)
+        flags = np.split(together, np.cumsum([len(c) for c in centred])[:-1])
         for i, mask in zip(small, flags, strict=True):
             masks[i] = mask
     return masks

@@ -13,7 +13,7 @@ from mxdask.modelfit.levmar import Minimum
 from mxdask.modelfit.problem import Problem
 from mxdask.modelfit.selection import indexed_rows
 from mxdask.modelfit.smoother import Smoothing
-from mxdask.models import Crystal, Experiment, ExperimentList
+from mxdask.models import Crystal, ExperimentList
 from mxdask.table import Flag, ReflectionTable
 
 # Turning beam, detector and crystal together about the spindle changes nothing that can be observed. Without priors N
@@ -173,19 +173,12 @@ def updated_table(
     return out
 
 
-def rmsd_px(experiments: ExperimentList, sums: np.ndarray, pixel: np.ndarray) -> np.ndarray:
-    """(experiments, 3) px, px, images from the kernel's sums; pixel (experiments, 2) mm."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mm = np.sqrt(sums[:, :3] / sums[:, 4:5])
-    width = np.array([abs(np.deg2rad(e.scan.width)) if e.scan is not None else 1.0 for e in experiments])
-    return mm / np.column_stack([pixel, width])
-
-
-def pixel_sizes(experiments: ExperimentList) -> np.ndarray:
-    """(experiments, 2) mm of each detector's first panel."""
-    return np.array([_pixel(e) for e in experiments])
-
-
-def _pixel(experiment: Experiment) -> tuple[float, float]:
-    assert experiment.detector is not None
-    return experiment.detector[0].pixel_size
+def rmsd_px(experiments: ExperimentList, sums: np.ndarray) -> np.ndarray:
+    """(experiments, 3) px, px, images from the sums of :class:`Normal`; in pixels of the detector's first panel."""
+    out = np.full((len(experiments), 3), np.nan)
+    for i, experiment in enumerate(experiments):
+        assert experiment.detector is not None and experiment.scan is not None
+        if sums[i, 4]:
+            unit = (*experiment.detector[0].pixel_size, abs(np.deg2rad(experiment.scan.width)))
+            out[i] = np.sqrt(sums[i, :3] / sums[i, 4]) / unit
+    return out

@@ -12,7 +12,7 @@ from mxdask.modelfit.options import FitOptions
 from mxdask.models import Experiment, ExperimentList
 from mxdask.table import Flag, ReflectionTable
 
-MIN_LEFT_BY_MARGIN = 40
+MIN_LEFT_AT_ENDS = 40  # fewer, and the ends of the scan are used too
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def observations(
 
 
 def _usable(experiment: Experiment, reflections: ReflectionTable, rows: np.ndarray, options: FitOptions) -> np.ndarray:
-    """Not close to the spindle, inside the scan and its margins."""
+    """Not close to the spindle, inside the scan and its margins, seen whole (if enough are)."""
     beam, goniometer, scan = experiment.beam, experiment.goniometer, experiment.scan
     assert beam is not None and goniometer is not None and scan is not None
     s1, phi = _ray(experiment, reflections, rows), reflections["xyzobs.mm.value"][rows, 2]
@@ -76,12 +76,11 @@ def _usable(experiment: Experiment, reflections: ReflectionTable, rows: np.ndarr
     z = scan.frame(phi)
     first, last = scan.array_range
     good = across & (z >= first - 1e-9) & (z <= last + 1e-9)
-    if options.scan_margin > 0:
-        margin = options.scan_margin / abs(scan.width) + 0.5
-        inner = good & (z >= first + margin) & (z <= last - margin)
-        if np.count_nonzero(inner) >= MIN_LEFT_BY_MARGIN:
-            good = inner
-    return good
+    margin = options.scan_margin / abs(scan.width) + 0.5 if options.scan_margin > 0 else 0.0
+    inner = good & (z >= first + margin) & (z <= last - margin)
+    if options.exclude_truncated:
+        inner &= ~_cut_by_scan(experiment, reflections, rows)
+    return inner if np.count_nonzero(inner) >= MIN_LEFT_AT_ENDS else good
 
 
 def _ray(experiment: Experiment, reflections: ReflectionTable, rows: np.ndarray) -> np.ndarray:
@@ -120,3 +119,12 @@ def gather(reflections: ReflectionTable, rows: np.ndarray) -> Observations:
         np.ascontiguousarray(reflections["xyzobs.mm.value"][rows]),
         1.0 / variance,
     )
+
+
+def _cut_by_scan(experiment: Experiment, reflections: ReflectionTable, rows: np.ndarray) -> np.ndarray:
+    """(n,) spots that touch the scan's first or last image and may go on outside."""
+    if "bbox" not in reflections or experiment.scan is None:
+        return np.zeros(len(rows), dtype=bool)
+    z0, z1 = reflections["bbox"][rows, 4:].T
+    first, last = experiment.scan.array_range
+    return (z0 <= first) | (z1 >= last)

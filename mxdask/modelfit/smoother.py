@@ -11,6 +11,7 @@ from mxdask.models import Scan
 
 SIGMA = 0.70  # of the spacing between samples
 NEIGHBOURS = 3
+MAX_BLOCKS = 1000
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,16 @@ class Smoothing:
 
     @classmethod
     def of(
-        cls, scan: Scan, interval_width: float = 36.0, block_width: float = 1.0, *, cell_varies: bool = True
+        cls, scan: Scan, interval_width: float = 36.0, block_width: float | None = None, *, cell_varies: bool = True
     ) -> Smoothing:
-        """Intervals and blocks as wide as asked for (degrees), an integral number of each over the scan."""
+        """Intervals and blocks as wide as asked for (degrees), an integral number of each over the scan.
+
+        By default a block is one image, or more in a scan of very many: the steps between broader ones (1° in DIALS)
+        show in the residuals of a crystal that turns.
+        """
         width = abs(scan.width) * scan.n_images
         intervals = max(int(width / interval_width), 1)
-        blocks = max(round(width / block_width), 1)
+        blocks = min(scan.n_images, MAX_BLOCKS) if block_width is None else max(round(width / block_width), 1)
         return cls(
             scan.array_range[0], scan.n_images, intervals, scan.n_images / min(blocks, scan.n_images),
             float(scan.angle(scan.array_range[0])), float(np.deg2rad(scan.width)), cell_varies,

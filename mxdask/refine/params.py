@@ -62,8 +62,8 @@ class Parameterisation(StepParams):
     interval_width_degrees: float = Field(
         36.0, gt=0, description="Distance of the samples of scan-varying parameters", json_schema_extra=_unit("°")
     )
-    block_width: float = Field(
-        1.0, gt=0, description="Part of the scan that gets one model", json_schema_extra=_unit("°")
+    block_width: float | None = Field(
+        None, gt=0, description="Part of the scan that gets one model; Auto: an image", json_schema_extra=_unit("°")
     )
     auto_reduction: AutoReduction = AutoReduction()
     beam: BeamParams = BeamParams()
@@ -134,6 +134,9 @@ class Reflections(StepParams):
         0.02, ge=0, description="Leave out reflections with |axis·(s1 × s0)| below", json_schema_extra=_unit("Å⁻²")
     )
     scan_margin: float = Field(0.0, ge=0, description="Leave out either end of the scan", json_schema_extra=_unit("°"))
+    exclude_truncated: bool = Field(
+        True, description="Leave out spots cut by the first or last image, if enough others remain; DIALS uses them"
+    )
     outlier: Outlier = Outlier()
 
 
@@ -176,6 +179,7 @@ def fit_options(params: Params) -> FitOptions:
         min_reflections_per_parameter=model.auto_reduction.min_nref_per_parameter,
         close_to_spindle=use.close_to_spindle_cutoff,
         scan_margin=use.scan_margin,
+        exclude_truncated=use.exclude_truncated,
         reflections_per_degree=use.reflections_per_degree,
         minimum_sample=use.minimum_sample_size,
         maximum_sample=use.maximum_sample_size,

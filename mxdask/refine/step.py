@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mxdask.flow import Failed, Flow
-from mxdask.models import ExperimentList
+from mxdask.models import Experiment, ExperimentList
 from mxdask.refine import sharing
 from mxdask.refine.output import assemble
 from mxdask.refine.params import Params
@@ -59,10 +59,11 @@ def _refine(state: State, params: Params, flow: Flow) -> Results:
     groups = _groups(state, params)
     if not groups:
         return _refine_sets(state, _sets(state, params), params, flow)
+    given = list(state.experiments)
     quality = _refine_alone(state, params, flow)
     apart = State(list(state.experiments), state.table)
     for group in groups:
-        _make_one(state, group, quality)
+        _make_one(state, group, quality, given)
     policy = params.refinement.sharing.detector
     held = _with_policy(params, "fixed") if policy == "reference" else params
     results = _refine_sets(state, _sets(state, params), held, flow, quality)
@@ -102,12 +103,15 @@ def _refine_alone(state: State, params: Params, flow: Flow) -> Quality:
     return quality
 
 
-def _make_one(state: State, group: list[int], quality: Quality) -> None:
-    """Give a group the beam and detector of its sweep with most reflections."""
+def _make_one(state: State, group: list[int], quality: Quality, given: list[Experiment]) -> None:
+    """Give a group the beam and detector of its sweep with most reflections, as that came in.
+
+    Priors are about the geometry a fit starts from: it must not be one that a single sweep was fitted with.
+    """
     rows = [row for row in group if row not in state.failed]
     if not rows:
         return
-    best = state.experiments[max(rows, key=lambda row: (quality[row][1], state.experiments[row].identifier))]
+    best = given[max(rows, key=lambda row: (quality[row][1], given[row].identifier))]
     for row in rows:
         state.experiments[row] = state.experiments[row].evolve(beam=best.beam, detector=best.detector)
     count = len({state.experiments[row].name for row in rows})

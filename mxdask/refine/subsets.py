@@ -9,7 +9,7 @@ import numpy as np
 from mxdask.modelfit.result import FitResult
 from mxdask.modelfit.selection import indexed_rows
 from mxdask.models import Experiment, ExperimentList
-from mxdask.refine.task import INPUT_COLUMNS, OUTPUT_COLUMNS
+from mxdask.refine.task import INPUT_COLUMNS, OPTIONAL_COLUMNS, OUTPUT_COLUMNS
 from mxdask.table import ReflectionTable
 
 Item = tuple[ExperimentList, ReflectionTable]
@@ -24,7 +24,7 @@ def subset(experiments: Sequence[Experiment] | ExperimentList, table: Reflection
     columns = {name: table[name][chosen] for name in INPUT_COLUMNS}
     columns["id"] = ids[chosen]
     # Predictions that are there already let a fit start from crystals that vary along the scan.
-    columns |= {name: table[name][chosen] for name in OUTPUT_COLUMNS if name in table}
+    columns |= {name: table[name][chosen] for name in OPTIONAL_COLUMNS + OUTPUT_COLUMNS if name in table}
     return ExperimentList([experiments[row] for row in rows]), ReflectionTable(columns)
 
 

@@ -20,6 +20,7 @@ from mxdask.table import ReflectionTable
 
 # What a fit needs of the table, and what it changes.
 INPUT_COLUMNS = ("id", "panel", "miller_index", "entering", "flags", "xyzobs.mm.value", "xyzobs.mm.variance")
+OPTIONAL_COLUMNS = ("bbox",)
 OUTPUT_COLUMNS = ("xyzcal.mm", "xyzcal.px", "s1", "flags")
 
 
@@ -57,7 +58,7 @@ def refine_set(
     options = fit_options(params)
     reference = experiments
     result: FitResult | None = None
-    for cycle in range(params.n_static_macrocycles + (noise is not None)):
+    for cycle in range(params.n_static_macrocycles):
         selection: Selection
         if cycle == 0 and noise is not None:
             selection = select_flagged(experiments, reflections, noise)

@@ -55,12 +55,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, classes: Sequ
     )
     body = []
     for i, row in enumerate(rows):
-        cells = "".join(f'<td class="{"n" if n else ""}">{cell(v)}</td>' for v, n in zip(row, numeric, strict=True))
+        cells = "".join(f'<td class="{_kind(v, n)}">{cell(v)}</td>' for v, n in zip(row, numeric, strict=True))
         body.append(f'<tr class="{classes[i] if i < len(classes) else ""}">{cells}</tr>')
     return (
         f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
+
+
+def _kind(value: Any, numeric: bool) -> str:
+    """Numbers stand to the right, long text is broken into lines."""
+    return "n" if numeric else "long" if isinstance(value, str) and len(value) > 30 else ""
 
 
 def badge(status: str) -> Raw:
@@ -70,9 +75,9 @@ def badge(status: str) -> Raw:
 
 
 def rows_table(rows: Sequence[Row], first: Sequence[str] = (), *, hidden: Sequence[str] = ()) -> str:
-    """Rows of a summary: name and status, then the columns ``first``, then every other plain value the rows have.
+    """Rows of a summary: name, status and reason, the columns ``first``, then every other plain value the rows have.
 
-    Rows that are not ok are tinted and show their reason. Lists of more than six values and nested things are left
+    Rows that are not ok are tinted. Lists of more than six values and nested things are left
     to the plots.
     """
     if not rows:
@@ -85,10 +90,12 @@ def rows_table(rows: Sequence[Row], first: Sequence[str] = (), *, hidden: Sequen
         if any(_is_plain(r.get(k)) for r in rows)
     ]
     with_reason = any(row.get("reason") for row in rows)
-    header = ["crystal", "status", *(label(k) for k in keys), *(["reason"] if with_reason else [])]
+    header = ["crystal", "status", *(["reason"] if with_reason else []), *(label(k) for k in keys)]
     body = [
-        [name_of(r), badge(status_of(r)), *((r.get(k) if _is_plain(r.get(k)) else None) for k in keys),
-         *([str(r.get("reason") or "")] if with_reason else [])]
+        [
+            name_of(r), badge(status_of(r)), *([str(r.get("reason") or "")] if with_reason else []),
+            *((r.get(k) if _is_plain(r.get(k)) else None) for k in keys),
+        ]
         for r in rows
     ]  # fmt: skip
     return table(header, body, classes=[status_of(r) for r in rows])

@@ -16,6 +16,7 @@ from bokeh.models import (
     LinearColorMapper,
     Span,
 )
+from bokeh.palettes import turbo
 from bokeh.plotting import figure
 
 # Colours that stay apart for colour-blind readers (Okabe & Ito, 2008), blue first.
@@ -217,11 +218,13 @@ def scatter(
     plot = new_figure(title, x, y, match_aspect=equal)
     groups = list(groups) if groups is not None else [""] * len(xs)
     items, size = [], 9 if len(xs) <= 60 else 5
-    for i, group in enumerate(dict.fromkeys(g for g, good in zip(groups, ok, strict=True) if good)):
+    kinds = list(dict.fromkeys(g for g, good in zip(groups, ok, strict=True) if good))
+    colours = COLOURS if len(kinds) <= len(COLOURS) else turbo(len(kinds))
+    for group, colour in zip(kinds, colours, strict=False):
         rows = [k for k in np.flatnonzero(ok).tolist() if groups[k] == group]
         data = {"x": xs[rows], "y": ys[rows], "name": [names[k] for k in rows], "group": [group] * len(rows)}
         items.append(
-            (group, [plot.scatter("x", "y", source=ColumnDataSource(data), size=size, alpha=0.8, color=_colour(i))])
+            (group, [plot.scatter("x", "y", source=ColumnDataSource(data), size=size, alpha=0.8, color=colour)])
         )
     tooltips = [("", "@name"), *([("", "@group")] if any(groups) else []), (x, "@x"), (y, "@y")]
     plot.add_tools(HoverTool(tooltips=tooltips))

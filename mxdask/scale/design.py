@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from scipy import linalg, sparse
 
 from mxdask.models import Experiment
 from mxdask.scale.absorption import crystal_frame_directions, harmonics
 from mxdask.scale.models import ScalingModel
+
+# How much neighbouring parameters of a sweep may differ before the data have to say so: ln S, and B/2d² at d_min.
+_SCALE_STEP = 0.2
+_DECAY_STEP = 0.3
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,22 @@ class Layout:
         """(n_parameters,) no correction."""
         return np.concatenate([m.start() for m in self.models])
 
-    def restraint(self, decay_weight: float) -> np.ndarray:
-        """(n_parameters,) weights w of the terms w·p² that hold B and absorption near zero."""
-        parts = []
+    def restraints(self, decay_weight: float, d_min: float) -> sparse.csr_array:
+        """(n_parameters, n_parameters) R of the term xᵀRx, x = (ln S, B, C), that is added to the target.
+
+        B and the absorption surface are held near zero; neighbouring scales and B factors near each other, so that
+        a stretch of the sweep with few observations follows the rest. Any fair amount of data overrules it.
+        What counts for B is its effect at the resolution limit: B/2d² of the outermost reflections is held near
+        zero with ``decay_weight``.
+        """
+        b_unit = 2.0 * d_min**2
+        blocks = []
         for model in self.models:
             n_scale, n_decay, n_absorption = model.sizes
-            parts += [np.zeros(n_scale), np.full(n_decay, decay_weight), np.full(n_absorption, model.surface_weight)]
-        return np.concatenate(parts)
+            decay = (decay_weight * np.eye(n_decay) + _neighbours(n_decay) / _DECAY_STEP**2) / b_unit**2
+            surface = model.surface_weight * np.eye(n_absorption)
+            blocks.append(linalg.block_diag(_neighbours(n_scale) / _SCALE_STEP**2, decay, surface))
+        return sparse.csr_array(sparse.block_diag(blocks, format="csr"))
 
     def of_experiment(self, index: int, vector: np.ndarray) -> np.ndarray:
         """One experiment's part of a vector."""
@@ -61,6 +75,12 @@ class Layout:
     def _mark(self, component: int) -> np.ndarray:
         parts = [np.repeat([component == c for c in range(3)], m.sizes) for m in self.models]
         return np.concatenate(parts)
+
+
+def _neighbours(n: int) -> np.ndarray:
+    """(n, n) matrix of Σ (x_{k+1} - x_k)²."""
+    steps = np.diff(np.eye(n), axis=0)
+    return steps.T @ steps
 
 
 @dataclass(frozen=True)

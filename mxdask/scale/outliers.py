@@ -45,11 +45,7 @@ def too_strong(
     shell = np.maximum(shell_of(inverse_d2, edges), 0)
     value, sigma = intensity / epsilon, np.sqrt(variance) / epsilon
     n = np.maximum(np.bincount(shell, minlength=_SHELLS), 1)
-    # Means weighted by precision: a crystal that scatters weakly must not set the level for all.
-    weight = 1.0 / sigma**2
-    total = np.bincount(shell, weight, _SHELLS)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.bincount(shell, weight * value, _SHELLS) / total
+    mean = np.bincount(shell, value, _SHELLS) / n
     noise = np.bincount(shell, sigma, _SHELLS) / n
     level = np.maximum(np.maximum(mean, noise), 1e-12)
     return value > emax**2 * level[shell]

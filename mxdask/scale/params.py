@@ -21,7 +21,9 @@ class PhysicalModel(StepParams):
         None, gt=0, description="rotation between decay parameters; None: 1.5 to 20 by the width of the sweep",
         json_schema_extra={"unit": "°"},
     )  # fmt: skip
-    decay_restraint: float = Field(0.1, ge=0, description="weight that holds B factors near zero")
+    decay_restraint: float = Field(
+        1.0, ge=0, description="weight that holds B factors, as B/2d² at the resolution limit, near zero"
+    )
     absorption_correction: bool | None = Field(None, description="None: for sweeps wider than 60°")
     absorption_level: Literal["low", "medium", "high"] | None = Field(
         None, description="how much absorption is expected: sets lmax and surface_weight"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mxdask.errors import MxdaskError
-from mxdask.intensity.observations import combine_partials, corrected, lp_qe_factor
+from mxdask.intensity.observations import combine_partials, corrected, efficiency, lp_qe_factor
 from mxdask.models import Experiment
 from mxdask.scale.design import Rows, experiment_rows
 from mxdask.scale.models import ScalingModel, choose_model
@@ -112,8 +112,7 @@ def _suitable(
     keep = integrated & np.any(table["miller_index"] != 0, axis=1)
     if "partiality" in table:
         keep &= table["partiality"] >= max(cut.partiality_cutoff, 1e-6)
-    if "qe" in table:
-        keep &= table["qe"] > 0
+    keep &= efficiency(table) > 0
     user = np.ones(len(table), dtype=bool)
     if cut.d_min is not None:
         user &= table["d"] > cut.d_min

@@ -8,15 +8,14 @@ grows with the number of observations only.
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from mxdask.scale import target_kernels as kernels
 from mxdask.scale.design import Design, Layout
-
-_log = logging.getLogger(__name__)
 
 _MAX_STEPS = 60
 _CG_STEPS = 200
@@ -86,15 +85,16 @@ def refine(
     intensity: np.ndarray,
     weight: np.ndarray,
     start: np.ndarray,
-    decay_restraint: float,
+    restraints: sparse.csr_array,
 ) -> Fit:
     """Minimise the target from ``start``.
 
     Parameters
     ----------
     intensity, weight : (n,) corrected intensities and 1/σ².
+    restraints : from :meth:`Layout.restraints`.
     """
-    problem = _Problem(design, layout, intensity, weight, layout.restraint(decay_restraint))
+    problem = _Problem(design, layout, intensity, weight, restraints)
     x = _to_internal(layout, start)
     state = problem.evaluate(x)
     first, damping, n_steps = state.target, 1e-4, 0
@@ -169,7 +169,7 @@ class _Problem:
     """The target and its linearisation for fixed observations."""
 
     def __init__(
-        self, design: Design, layout: Layout, intensity: np.ndarray, weight: np.ndarray, restraint: np.ndarray
+        self, design: Design, layout: Layout, intensity: np.ndarray, weight: np.ndarray, restraint: sparse.csr_array
     ) -> None:
         self.design, self.layout, self.restraint = design, layout, restraint
         self.intensity, self.weight = np.ascontiguousarray(intensity), np.ascontiguousarray(weight)
@@ -184,7 +184,7 @@ class _Problem:
         mean, norm = np.empty(m), np.empty(m)
         g = factors(self.design, _to_external(self.layout, x))
         target = kernels.group_means(self.starts, self.weight, self.intensity, g, mean, norm)
-        return _State(x, g, mean, norm, float(target + self.restraint @ x**2))
+        return _State(x, g, mean, norm, float(target + x @ (self.restraint @ x)))
 
     def linearise(self, state: _State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Half the gradient, the blocks (flat) and the derivative rows."""
@@ -195,11 +195,9 @@ class _Problem:
             self.starts, d.experiment, self.weight, self.intensity, state.g, state.mean, state.norm, rows,
             d.scale_first, d.decay_first, d.absorption_first, layout.start, self.block_start, gradient, blocks,
         )  # fmt: skip
-        diagonal = np.concatenate(
-            [at + np.arange(n) * (n + 1) for at, n in zip(self.block_start[:-1], self.sizes, strict=True)]
-        )
-        blocks[diagonal] += self.restraint
-        return gradient + self.restraint * state.x, blocks, rows
+        for block, first, last in zip(self.split(blocks), layout.start[:-1], layout.start[1:], strict=True):
+            block += self.restraint[first:last, first:last].toarray()
+        return gradient + self.restraint @ state.x, blocks, rows
 
     def split(self, flat: np.ndarray) -> list[np.ndarray]:
         return [
@@ -215,13 +213,10 @@ class _Problem:
         blocks = self.split(flat)
         diagonal = np.concatenate([np.diag(b) for b in blocks])
         ridge = damping * np.maximum(diagonal, 0.0) + 1e-10 * max(float(diagonal.max(initial=0.0)), 1e-300)
-        inverse = []
-        for block, at in zip(blocks, self.layout.start[:-1], strict=True):
-            inverse.append(np.linalg.inv(block + np.diag(ridge[at : at + len(block)])))
-
-        def precondition(r: np.ndarray) -> np.ndarray:
-            parts = np.split(r, self.layout.start[1:-1])
-            return np.concatenate([m @ p for m, p in zip(inverse, parts, strict=True)])
+        ridges = np.split(ridge, self.layout.start[1:-1])
+        inverse = sparse.csr_array(
+            sparse.block_diag([np.linalg.inv(b + np.diag(r)) for b, r in zip(blocks, ridges, strict=True)])
+        )
 
         def product(v: np.ndarray) -> np.ndarray:
             out = np.zeros(len(v))
@@ -229,12 +224,14 @@ class _Problem:
                 self.starts, self.weight, state.g, state.mean, state.norm, rows, d.scale_first, d.decay_first,
                 d.absorption_first, v, out,
             )  # fmt: skip
-            return out + (self.restraint + ridge) * v
+            return out + self.restraint @ v + ridge * v
 
-        return conjugate_gradients(product, precondition, -gradient)
+        return conjugate_gradients(product, lambda r: inverse @ r, -gradient)
 
 
-def conjugate_gradients(product, precondition, b: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
+def conjugate_gradients(
+    product: Callable[[np.ndarray], np.ndarray], precondition: Callable[[np.ndarray], np.ndarray], b: np.ndarray
+) -> np.ndarray:
     """Solve product(x) = b for a symmetric positive product (Hestenes & Stiefel 1952)."""
     x, r = np.zeros_like(b), b.copy()
     z = precondition(r)

@@ -73,6 +73,8 @@ class Scaling:
         self.parameters = pool.layout.initial()
         self.g = np.ones(len(pool))
         self.fit: Fit | None = None
+        d_min = 1.0 / np.sqrt(pool.inverse_d2.max())
+        self.restraints = pool.layout.restraints(params.physical.decay_restraint, d_min)
         self.rounds: list[dict[str, Any]] = []
 
     def run(self) -> Scaled:
@@ -121,7 +123,7 @@ class Scaling:
         design, layout = self.pool.design.select(rows), self.pool.layout
         self.fit = refine(
             design, layout, self.intensity[rows], 1.0 / self.variance()[rows], self.parameters,
-            self.params.physical.decay_restraint,
+            self.restraints,
         )  # fmt: skip
         self.parameters = self._normalised(self.fit.parameters)
         self.g = factors(self.pool.design, self.parameters)

@@ -20,7 +20,8 @@ class Components:
 
     Attributes
     ----------
-    size : (n,) number of pixels. total, square : (n,) Σv (exact) and Σv² (float64, exact below 2⁵³).
+    size : (n,) number of pixels. total : (n,) Σv.
+    square : (n, 2) Σv², as the sums of v² // 2³² and v² % 2³²; 64 bits would not hold saturated pixels.
     moment, moment2 : (n, 3) Σv·u and Σv·u².
     origin : (n, 3) the first pixel in (frame, slow, fast) order.
     lower, upper : (n, 3) half-open bounding box.
@@ -46,7 +47,14 @@ class Components:
         """Room for n components."""
         integers = {name: np.zeros(n, np.int64) for name in ("size", "total", "peak")}
         vectors = ("moment", "moment2", "origin", "lower", "upper", "peak_at")
-        return cls(square=np.zeros(n), **integers, **{name: np.zeros((n, 3), np.int64) for name in vectors})
+        return cls(
+            square=np.zeros((n, 2), np.int64), **integers, **{name: np.zeros((n, 3), np.int64) for name in vectors}
+        )
+
+    @property
+    def sum_of_squares(self) -> np.ndarray:
+        """(n,) f8 Σv²."""
+        return self.square[:, 0] * 2.0**32 + self.square[:, 1]
 
     def select(self, rows: np.ndarray) -> Components:
         return Components(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
@@ -164,8 +172,10 @@ def join_blocks(blocks: Sequence[Block], *, flat: bool) -> Block:
     components, row_of_root = _merge(Components.concat([b.components for b in blocks]), root)
     labels = [row_of_root[root[b.pixels.label + o]] for b, o in zip(blocks, offsets, strict=False)]
     pixels = Pixels(
-        *(np.concatenate([getattr(b.pixels, name) for b in blocks]) for name in ("z", "index", "value")),
-        np.concatenate(labels).astype(np.int32),
+        z=np.concatenate([b.pixels.z for b in blocks]),
+        index=np.concatenate([b.pixels.index for b in blocks]),
+        value=np.concatenate([b.pixels.value for b in blocks]),
+        label=np.concatenate(labels).astype(np.int32),
     )
     return Block(
         (blocks[0].z_range[0], blocks[-1].z_range[1]), components, pixels,

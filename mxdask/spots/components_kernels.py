@@ -98,7 +98,8 @@ def sum_components(
                 peak_at[c, k] = position[k]
         if size[c] <= largest:
             total[c] += v
-            square[c] += float(v) * float(v)
+            square[c, 0] += (v * v) >> 32
+            square[c, 1] += (v * v) & 0xFFFFFFFF
         for k in range(3):
             lower[c, k] = min(lower[c, k], position[k])
             upper[c, k] = max(upper[c, k], position[k] + 1)

@@ -66,50 +66,59 @@ def move_window(raw, background, held_first, held_end, first, end, number, total
 
 
 @jit()
-def test_row(raw, rule, scratch, row, n):
+def separate_background(dispersed, valid, unusable, eroded, kept, background, rows):
+    """Tell the pixels to be tested (``kept``) from the background.
+
+    A dispersed pixel is kept if no pixel within r of it is not dispersed, where r is the width of the frame of ones
+    round ``dispersed``: pixels outside the panel count as dispersed. The flat indices ``unusable`` are no background.
+    ``rows`` tells which rows have kept pixels.
+    """
+    height, width = background.shape
+    size = dispersed.shape[0] - height + 1
+    for row in range(dispersed.shape[0]):
+        erode_row(dispersed[row], size, eroded[row])
+    for row in range(height):
+        rows[row] = keep_row(eroded[row : row + size], size, valid[row], kept[row, :width], background[row])
+    for i in unusable:
+        background[i // width, i % width] = 0
+
+
+@jit()
+def test_row(raw, kept, rule, number, total, listed, row, strong, n):
     """Test the kept pixels of a row against the background around them; the new length of the list of strong pixels."""
-    width = raw.shape[1]
+    width = raw.size
     kx = rule.kx + 2
-    for k in range(list_set(scratch.kept[row], width, scratch.listed)):
-        i = scratch.listed[k]
-        v = np.int64(raw[row, i])
+    for k in range(list_set(kept, width, listed)):
+        i = listed[k]
+        v = np.int64(raw[i])
         if v <= rule.floor or v < rule.low or v > rule.high:
             continue
         m, x = 0, 0
         for c in range(max(i - kx, 0), min(i + kx + 1, width)):
-            m += scratch.around_n[c]
-            x += scratch.around_x[c]
+            m += number[c]
+            x += total[c]
         net = x - m * rule.pedestal
         mean = net / m if m >= 2 else 0.0
         if net >= 0 and v - rule.pedestal >= mean + rule.n_strong * np.sqrt(rule.gain * mean):
-            scratch.strong[n] = row * width + i
+            strong[n] = row * width + i
             n += 1
     return n
 
 
 @jit()
-def strong_above_background(raw, tables, rule, scratch, n_unusable):
-    """Erode ``scratch.dispersed`` and list the kept pixels that stand out of the remaining background.
+def strong_above_background(raw, rule, kept, background, rows, number, total, listed, strong):
+    """List the kept pixels that stand out of the background around them; their number.
 
-    A dispersed pixel is kept if no pixel within r = min(ky, kx) − 1 of it is not dispersed; pixels outside the panel
-    count as dispersed. Returns the number of strong pixels.
+    Parameters
+    ----------
+    raw : (slow, fast) integers. kept, background, rows : see separate_background.
+    number, total, listed : (fast,) i4 scratch. strong : (slow·fast,) i4 flat indices, output.
     """
-    height, width = raw.shape
-    background = scratch.background
-    size = scratch.dispersed.shape[0] - height + 1
-    for row in range(scratch.dispersed.shape[0]):
-        erode_row(scratch.dispersed[row], size, scratch.eroded[row])
-    for row in range(height):
-        scratch.rows[row] = keep_row(
-            scratch.eroded[row : row + size], size, tables.valid[row], scratch.kept[row, :width], background[row]
-        )
-    for k in range(n_unusable):
-        background[scratch.unusable[k] // width, scratch.unusable[k] % width] = 0
     n, held_first, held_end = 0, 0, 0
-    for row in range(height):
-        if scratch.rows[row] != 0:
-            first, end = max(row - rule.ky - 2, 0), min(row + rule.ky + 3, height)
-            move_window(raw, background, held_first, held_end, first, end, scratch.around_n, scratch.around_x)
+    for row in range(raw.shape[0]):
+        if rows[row] != 0:
+            first, end = max(row - rule.ky - 2, 0), min(row + rule.ky + 3, raw.shape[0])
+            move_window(raw, background, held_first, held_end, first, end, number, total)
             held_first, held_end = first, end
-            n = test_row(raw, rule, scratch, row, n)
+            n = test_row(raw[row], kept[row], rule, number, total, listed, row, strong, n)
     return n

@@ -67,7 +67,7 @@ def centroids(c: Components, unit: float) -> tuple[np.ndarray, np.ndarray]:
     Without enough counts to weight with, the middle of the box with variance 0.
     """
     total = c.total.astype(np.float64)[:, None]
-    square = c.square[:, None]
+    square = c.sum_of_squares[:, None]
     usable = (total > 0) & (total * total > square)
     with np.errstate(divide="ignore", invalid="ignore"):
         offset = c.moment / total

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mxdask.spots.extended_kernels import strong_above_background
+from mxdask.spots.extended_kernels import separate_background, strong_above_background
 from mxdask.spots.params import Dispersion
 from mxdask.spots.threshold_kernels import Rule, Scratch, Sums, Tables, find_dispersed
 
@@ -110,13 +110,34 @@ def _make_scratch(shape: tuple[int, int], rule: Rule) -> Scratch:
         outside=np.zeros(flags, np.uint8), doubt=np.zeros(flags, np.uint8),
         special=np.zeros((depth, width), np.int32), n_special=np.zeros(depth, np.int64),
         extra_n=extra[0], extra_m=extra[1], extra_x=extra[2], extra_y=extra[3],
-        listed=np.zeros(width, np.int32), rows=np.zeros(height, np.uint8),
-        dispersed=np.ones((height + 2 * border, width + 2 * border), np.uint8),
-        eroded=np.ones((height + 2 * border, width), np.uint8),
-        background=np.zeros(shape, np.uint8), kept=np.zeros((height, flags), np.uint8),
-        around_n=np.zeros(width, np.int32), around_x=np.zeros(width, np.int32),
+        listed=np.zeros(width, np.int32),
         strong=np.zeros(height * width, np.int32), unusable=np.zeros(height * width, np.int32),
+        dispersed=np.ones((height + 2 * border, width + 2 * border), np.uint8),
     )  # fmt: skip
+
+
+class _Background:
+    """Memory of *dispersion_extended*'s second half, and its two passes."""
+
+    def __init__(self, tables: Tables, rule: Rule) -> None:
+        height, width = tables.valid.shape
+        self._valid, self._rule = tables.valid, rule
+        self._eroded = np.ones((height + 2 * (min(rule.ky, rule.kx) - 1), width), np.uint8)
+        self._kept = np.zeros((height, -(-width // 8) * 8), np.uint8)
+        self._background = np.zeros((height, width), np.uint8)
+        self._rows = np.zeros(height, np.uint8)
+        self._sums = np.zeros((2, width), np.int32)
+
+    def list_strong(self, frame: np.ndarray, scratch: Scratch, n_unusable: int) -> int:
+        """Put the strong pixels into ``scratch.strong``; their number."""
+        unusable = scratch.unusable[:n_unusable]
+        separate_background(
+            scratch.dispersed, self._valid, unusable, self._eroded, self._kept, self._background, self._rows
+        )
+        number, total = self._sums
+        return strong_above_background(
+            frame, self._rule, self._kept, self._background, self._rows, number, total, scratch.listed, scratch.strong
+        )
 
 
 class DispersionThreshold:
@@ -135,6 +156,7 @@ class DispersionThreshold:
         self._n_valid = int(np.count_nonzero(tables.valid))
         self._sampled = tables.valid[::16, ::4] != 0
         self._scratch = _make_scratch((shape[0], shape[1]), rule)
+        self._background = _Background(tables, rule)
         # The largest value whose square, summed over a whole window, still fits.
         self._narrow = _make_sums(shape[1], rule, np.uint16), int(np.sqrt((2**16 - 1) / window))
         self._wide = _make_sums(shape[1], rule, np.uint32), min(int(np.sqrt((2**32 - 1) / window)), 2**15)
@@ -149,7 +171,7 @@ class DispersionThreshold:
             frame, self.tables, self.rule, sums, small, self._scratch, not self.extended
         )
         if self.extended:
-            n = strong_above_background(frame, self.tables, self.rule, self._scratch, n_unusable)
+            n = self._background.list_strong(frame, self._scratch, n_unusable)
         index = self._scratch.strong[:n].astype(np.int64)
         return StrongPixels(
             index, frame.ravel()[index].astype(np.int64), self._n_valid - n_unusable, int(total), int(n_above)

@@ -92,10 +92,8 @@ class Scratch(NamedTuple):
     special : (2·ky + 1, fast) i4, columns of the special pixels of the rows in the window; n_special : (2·ky + 1,) i8.
     extra_n, extra_m, extra_x, extra_y : (fast,) i8, over the special pixels in the window: their number, the usable
         ones less all, Σ, Σ².
-    listed : (fast,) i4. rows : (slow,) u1.
+    listed : (fast,) i4. strong, unusable : (slow·fast,) i4, flat indices.
     dispersed : (slow + 2r, fast + 2r) u1 with a frame of ones r = min(ky, kx) − 1 wide.
-    eroded : (slow + 2r, fast) u1. background : (slow, fast) u1. kept : (slow, fast rounded up to 8) u1.
-    around_n, around_x : (fast,) i4. strong, unusable : (slow·fast,) i4, flat indices.
     """
 
     outside: np.ndarray
@@ -107,15 +105,9 @@ class Scratch(NamedTuple):
     extra_x: np.ndarray
     extra_y: np.ndarray
     listed: np.ndarray
-    rows: np.ndarray
-    dispersed: np.ndarray
-    eroded: np.ndarray
-    background: np.ndarray
-    kept: np.ndarray
-    around_n: np.ndarray
-    around_x: np.ndarray
     strong: np.ndarray
     unusable: np.ndarray
+    dispersed: np.ndarray
 
 
 @jit()
@@ -136,7 +128,7 @@ def list_set(flags, size, out):
 def any_set(flags):
     """Whether any flag is set."""
     words = flags.view(np.uint64)
-    found = np.uint64(0)
+    found = words[0]
     for w in range(words.size):
         found |= words[w]
     return found != 0

@@ -79,10 +79,15 @@ def _candidates(hm: str, extension: str) -> tuple[tuple[tuple[int, ...], tuple[g
         if plain.hm == hm and plain.ext == extension:
             found.setdefault(axial_repeats(group), []).append(group)
     # The table also has the same group on other origins: the standard one comes first.
-    return tuple(
-        (repeats, tuple({g.number: g for g in sorted(groups, key=lambda g: (g.number, len(g.hm)), reverse=True)}.values())[::-1])
-        for repeats, groups in found.items()
-    )
+    return tuple((repeats, _standard(groups)) for repeats, groups in found.items())
+
+
+def _standard(groups: list[gemmi.SpaceGroup]) -> tuple[gemmi.SpaceGroup, ...]:
+    """One group for each number, in its plainest symbol, by number."""
+    plainest: dict[int, gemmi.SpaceGroup] = {}
+    for group in sorted(groups, key=lambda g: (g.number, len(g.hm), g.hm)):
+        plainest.setdefault(group.number, group)
+    return tuple(plainest.values())
 
 
 def axial_repeats(group: gemmi.SpaceGroup) -> tuple[int, ...]:
@@ -120,7 +125,8 @@ def _divisors(repeats: set[int], base: int) -> set[int]:
 def _order_along(group: gemmi.SpaceGroup, axis: int) -> int:
     """Highest order of a rotation about a, b or c."""
     unit = np.eye(3, dtype=np.int64)[axis]
-    return max(rotation_order(W) for W in point_group(group) if rotation_order(W) == 1 or np.array_equal(axes(W)[0], unit))
+    along = [W for W in point_group(group) if rotation_order(W) > 1 and np.array_equal(axes(W)[0], unit)]
+    return max((rotation_order(W) for W in along), default=1)
 
 
 def _equivalent_axes(group: gemmi.SpaceGroup) -> list[tuple[int, ...]]:

@@ -19,7 +19,7 @@ from mxdask.symmetry.params import Params
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A Laue group in its setting: P (3, 3) from the common primitive cell, the plain group, and the space group if known."""
+    """A Laue group in its setting: P (3, 3) from the common primitive cell, plain group, space group if known."""
 
     P: np.ndarray
     setting: gemmi.SpaceGroup
@@ -112,7 +112,7 @@ def _fixed(P_first: np.ndarray, cell: np.ndarray, settings: list[LatticeSetting]
 
 
 def _acentric(group: gemmi.SpaceGroup) -> gemmi.SpaceGroup:
-    """The group of the proper rotations of a group: Laue groups are often given with their inversion (``P 4/m m m``)."""
+    """The group of the proper rotations of a group: Laue groups are often given with an inversion (P 4/m m m)."""
     operations = group.operations()
     proper = gemmi.GroupOps([op for op in operations.sym_ops if op.det_rot() > 0])
     proper.cen_ops = operations.cen_ops

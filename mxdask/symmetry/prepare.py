@@ -43,9 +43,7 @@ class Prepared:
     mates: MergedSet
 
 
-def prepare(
-    table: ReflectionTable, P: np.ndarray, cell: np.ndarray, width: float | None, params: Params
-) -> Prepared:
+def prepare(table: ReflectionTable, P: np.ndarray, cell: np.ndarray, width: float | None, params: Params) -> Prepared:
     """Filter, correct, reindex, drop outliers, merge and normalise the reflections of one sweep."""
     found = usable_observations(table, params.partiality_threshold, width, params.d_min)
     hkl, integral = reindex(found.hkl, P)

@@ -70,7 +70,9 @@ def fake_crystals(
         scan = Scan((1, round(wedge / 0.1)), (0.0, 0.1))
         identifier = f"{seed:08x}-0000-0000-0000-{i:012x}"
         experiments.append(Experiment(identifier, crystal=crystal, scan=scan))
-        tables.append(_table(grid[rows] @ k.T, value, np.full(len(rows), (scale * sigma) ** 2), 1 / s[rows], i, identifier))
+        tables.append(
+            _table(grid[rows] @ k.T, value, np.full(len(rows), (scale * sigma) ** 2), 1 / s[rows], i, identifier)
+        )
         hidden.append(choice)
     return Fake(ExperimentList(experiments), ReflectionTable.concat(tables), np.array(hidden), laue)
 

@@ -60,8 +60,8 @@ def test_the_beam_centre_error_is_found() -> None:
     right, _ = spots_from(3, n_spots=300, beam_error_px=0.0)
     true = right.sweeps[0].detector[0].origin - wrong.sweeps[0].detector[0].origin
     shift = detector_shift(wrong, rows, 8.0)
-    np.testing.assert_allclose(shift * 0.075, [true[0], -true[1]], atol=0.5 * 0.075)
-    np.testing.assert_allclose(wrong.shifted(shift).rlp, right.rlp, atol=4e-4)
+    np.testing.assert_allclose(shift * 0.075, [true[0], -true[1]], atol=0.8 * 0.075)
+    np.testing.assert_allclose(wrong.shifted(shift).rlp, right.rlp, atol=8e-4)
 
 
 def test_power_is_one_for_a_period_and_sharpening_reaches_it() -> None:
@@ -120,9 +120,7 @@ def test_overlapping_boxes_against_all_pairs() -> None:
     for i in range(150):
         for j in range(150):
             if i != j and panel[i] == panel[j]:
-                plain[i] |= all(
-                    box[i, k] < box[j, k + 1] and box[j, k] < box[i, k + 1] for k in (0, 2, 4)
-                )
+                plain[i] |= all(box[i, k] < box[j, k + 1] and box[j, k] < box[i, k + 1] for k in (0, 2, 4))
     assert np.array_equal(boxes_overlap(box, panel), plain)
 
 

@@ -64,7 +64,9 @@ class Sweep:
     spots: ReflectionTable
 
 
-def make_experiment(n_images: int = 30, width: float = 0.2, cell: tuple[float, ...] = (50, 56, 62, 90, 95, 90)) -> Experiment:
+def make_experiment(
+    n_images: int = 30, width: float = 0.2, cell: tuple[float, ...] = (50, 56, 62, 90, 95, 90)
+) -> Experiment:
     panel = Panel(
         fast_axis=[1, 0, 0], slow_axis=[0, -1, 0], origin=[-N * 0.1, N * 0.1 + 3.0, -120.0], image_size=(N, N),
         pixel_size=(0.2, 0.2), trusted_range=(0, 60000), thickness=0.45, material="Si", mu=3.9,
@@ -87,7 +89,9 @@ def make_experiment(n_images: int = 30, width: float = 0.2, cell: tuple[float, .
     )  # fmt: skip
 
 
-def expected_frames(experiment: Experiment, p: PredictedReflections, intensity: np.ndarray, background: float) -> np.ndarray:
+def expected_frames(
+    experiment: Experiment, p: PredictedReflections, intensity: np.ndarray, background: float
+) -> np.ndarray:
     """(frame, slow, fast) expected counts: Gaussians in Kabsch's frame, integrated over pixels by 3 × 3 points."""
     beam, goniometer, scan, detector = experiment.beam, experiment.goniometer, experiment.scan, experiment.detector
     frames = np.full((scan.n_images, N, N), background)
@@ -122,18 +126,33 @@ def spots_of(p: PredictedReflections, intensity: np.ndarray, experiment: Experim
     scan = experiment.scan
     first, last = scan.array_range
     z = zeta(experiment.goniometer.lab_axis, experiment.beam.s0, p.s1)
-    rows = np.flatnonzero((intensity > 300) & (p.xyz_px[:, 2] > first + 2) & (p.xyz_px[:, 2] < last - 2) & (np.abs(z) > 0.1))
+    rows = np.flatnonzero(
+        (intensity > 300) & (p.xyz_px[:, 2] > first + 2) & (p.xyz_px[:, 2] < last - 2) & (np.abs(z) > 0.1)
+    )
     spread_px = SIGMA_B / np.sqrt(2) * 120 / 0.2
     spread_z = SIGMA_M / np.abs(z[rows]) / np.deg2rad(scan.width)
     total = intensity[rows]
-    variance = np.column_stack([np.full((len(rows), 2), spread_px**2 + 1 / 12), spread_z**2 + 1 / 12]) / total[:, None] + 1 / 12
+    variance = (
+        np.column_stack([np.full((len(rows), 2), spread_px**2 + 1 / 12), spread_z**2 + 1 / 12]) / total[:, None]
+        + 1 / 12
+    )
     depth = np.ceil(2.5 * spread_z).astype(int)
     centre = np.floor(p.xyz_px[rows]).astype(int)
-    box = np.column_stack([centre[:, 0] - 3, centre[:, 0] + 4, centre[:, 1] - 3, centre[:, 1] + 4, centre[:, 2] - depth, centre[:, 2] + depth + 1])
+    box = np.column_stack(
+        [
+            centre[:, 0] - 3,
+            centre[:, 0] + 4,
+            centre[:, 1] - 3,
+            centre[:, 1] + 4,
+            centre[:, 2] - depth,
+            centre[:, 2] + depth + 1,
+        ]
+    )
     return ReflectionTable(
         {
             "miller_index": p.miller_index[rows], "entering": p.entering[rows], "panel": p.panel[rows],
-            "id": np.zeros(len(rows)), "flags": np.full(len(rows), Flag.STRONG | Flag.INDEXED | Flag.USED_IN_REFINEMENT),
+            "id": np.zeros(len(rows)),
+            "flags": np.full(len(rows), Flag.STRONG | Flag.INDEXED | Flag.USED_IN_REFINEMENT),
             "bbox": box, "n_signal": np.full(len(rows), 500), "intensity.sum.value": total,
             "xyzobs.px.value": p.xyz_px[rows], "xyzobs.px.variance": variance, "xyzcal.px": p.xyz_px[rows],
         },
@@ -156,7 +175,7 @@ def sweep() -> Sweep:
     return make_sweep()
 
 
-@pytest.fixture()
+@pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch):
     """``serve(sweep, frames=…, good=…, broken=…)``: the images the integration will read."""
 

@@ -82,6 +82,14 @@ def test_scaled_intensities_are_divided_and_bad_ones_left_out():
     np.testing.assert_allclose(found.variance, 1.0)
 
 
+def test_old_files_call_the_efficiency_dqe():
+    table = integrated()
+    new = select_observations(table, "sum").intensity
+    table["dqe"] = table["qe"]
+    del table["qe"]
+    assert np.array_equal(select_observations(table, "sum").intensity, new)
+
+
 def test_missing_intensities_name_the_step_to_run():
     with pytest.raises(MxdaskError, match="mxdask scale"):
         select_observations(integrated(), "scale")

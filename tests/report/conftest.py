@@ -106,17 +106,21 @@ def _scale(kept: list[int], images: int, random: np.random.Generator) -> dict[st
     }  # fmt: skip
     one = {k: v[0] for k, v in shells.items()}
     phi = np.linspace(0, 5, 51)
-    bins = [{"I_max": 2000 / 2**k, "I_min": 1000 / 2**k, "n": 300, "variance_before": 1 + 3 / (k + 1), "variance_after": 1.0}
-            for k in range(8)]  # fmt: skip
+    variances = {"variance_before": 2.0, "variance_after": 1.0}
+    bins = [{"I_max": 2000 / 2**k, "I_min": 1000 / 2**k, "n": 300, **variances} for k in range(8)]
+    numbers = {"n_observations": 8000, "n_outliers": 40, "scale": 1.1, "B": -0.3, "I_over_sigma": 9.0, "Rmerge": 0.05}
+    names = [f"ins_c{i + 1:02d}" for i in kept]
     return {
-        "step": "scale", "n_observations": 41000, "n_outliers": 210, "shells": shells, "overall": one, "space_group": "I 2 3",
+        "step": "scale", "n_observations": 41000, "n_outliers": 210, "shells": shells, "overall": one,
+        "space_group": "I 2 3",
         "table1": {"overall": one, "low": one, "high": {k: v[-1] for k, v in shells.items()}},
         "error_model": {"a": 1.05, "b": 0.02, "ISa": 47.0, "bins": bins},
-        "rows": [_row(i, n_observations=8000, n_outliers=40, scale=1.1, B=-0.3, I_over_sigma=9.0, Rmerge=0.05) for i in kept],
-        "curves": [{"sweep": f"ins_c{i + 1:02d}", "phi": phi.tolist(), "scale": (1 + 0.05 * random.normal(size=51)).tolist(),
-                    "B": (-0.1 * phi).tolist()} for i in kept],
-        "images": [{"sweep": f"ins_c{i + 1:02d}", "image": list(range(1, images + 1)), "scale": _images(random, images, 1),
-                    "I_over_sigma": _images(random, images, 9), "Rmerge": _images(random, images, 0.05)} for i in kept],
+        "rows": [_row(i, **numbers) for i in kept],
+        "curves": [{"sweep": name, "phi": phi.tolist(), "scale": (1 + 0.05 * random.normal(size=51)).tolist(),
+                    "B": (-0.1 * phi).tolist()} for name in names],
+        "images": [{"sweep": name, "image": list(range(1, images + 1)), "scale": _images(random, images, 1),
+                    "I_over_sigma": _images(random, images, 9), "Rmerge": _images(random, images, 0.05)}
+                   for name in names],
     }  # fmt: skip
 
 

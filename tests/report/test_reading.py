@@ -79,12 +79,12 @@ def test_fate_of_every_crystal():
         "scale": {"rows": [_row("a", identifier="1")]},
         "merge": {"rows": [{"wavelength": 1.0}]},
     }
-    a, b, c, d = fates(summaries)
-    assert a.survived
-    assert (b.dropped_at, b.reason) == ("index", "no spots")
-    assert (c.dropped_at, c.reason) == ("cosym", "too weak")
-    assert d.dropped_at == "cosym"
-    assert c.statuses == {"import": "ok", "index": "ok", "cosym": "skipped"}
+    first, second, third, fourth = fates(summaries)
+    assert first.survived
+    assert (second.dropped_at, second.reason) == ("index", "no spots")
+    assert (third.dropped_at, third.reason) == ("cosym", "too weak")
+    assert fourth.dropped_at == "cosym"
+    assert third.statuses == {"import": "ok", "index": "ok", "cosym": "skipped"}
 
 
 def test_a_second_lattice_has_a_fate_of_its_own():

@@ -77,7 +77,7 @@ def test_gradient_blocks_and_product_match_dense_algebra(small):
     layout = made.layout
     value, variance = made.intensities(np.zeros(2))
     weight = 1.0 / variance
-    problem = _Problem(made.design, layout, value, weight, layout.restraint(0.1))
+    problem = _Problem(made.design, layout, value, weight, layout.restraints(0.1, 4.0))
     state = problem.evaluate(np.where(layout.is_scale(), np.log(np.abs(parameters)), parameters))
     gradient, flat, rows = problem.linearise(state)
     J = spread(made, rows)
@@ -85,7 +85,7 @@ def test_gradient_blocks_and_product_match_dense_algebra(small):
     group = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     mean = (np.bincount(group, weight * state.g * value) / np.bincount(group, weight * state.g**2))[group]
     residual = value - state.g * mean
-    restraint = np.diag(layout.restraint(0.1))
+    restraint = layout.restraints(0.1, 4.0).toarray()
     assert state.target == pytest.approx(float(weight @ residual**2 + state.x @ restraint @ state.x))
     expected = -J.T @ (weight * residual * mean) + restraint @ state.x
     np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
@@ -120,7 +120,7 @@ def test_known_scales_are_found_though_they_differ_a_hundredfold():
     made = pool(settings, noise_b=0.0)
     value, variance = made.intensities(np.zeros(3))
     start = starting_scales(made.design, made.layout, value, 1.0 / variance)
-    fit = refine(made.design, made.layout, value, 1.0 / variance, start, 0.1)
+    fit = refine(made.design, made.layout, value, 1.0 / variance, start, made.layout.restraints(0.1, 4.0))
     g = factors(made.design, fit.parameters)
     d = 1 / np.sqrt(made.inverse_d2)
     true = np.array([s["scale"] for s in settings])[made.experiment]
@@ -136,7 +136,7 @@ def test_known_scales_are_found_though_they_differ_a_hundredfold():
 def test_variance_of_g_is_propagated():
     made = pool([{}, {"scale": 0.4}], n=500)
     value, variance = made.intensities(np.zeros(2))
-    fit = refine(made.design, made.layout, value, 1 / variance, made.layout.initial(), 0.1)
+    fit = refine(made.design, made.layout, value, 1 / variance, made.layout.initial(), made.layout.restraints(0.1, 4.0))
     g = factors(made.design, fit.parameters)
     covariance = covariances(made.layout, fit)
     found = factor_variances(made.design, made.layout, fit, covariance, g)

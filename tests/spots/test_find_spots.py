@@ -130,8 +130,8 @@ def test_real_sweeps(data_dir, size):
     assert [row["n_too_small"] for row in rows] == [59, 41, 48, 44]
     assert [row["n_spots"] for row in rows] == [54, 33, 43, 30]
     assert rows[0]["strong_pixels_per_image"][:5] == [89, 132, 107, 124, 161]
-    assert table["intensity.sum.value"].sum() == 132951.0
-    assert table.shoeboxes.data.sum(dtype=np.float64) == 132951.0
+    assert table["intensity.sum.value"].sum() == 261224.0
+    assert table.shoeboxes.data.sum(dtype=np.float64) == 261224.0
 
 
 def test_without_shoeboxes_the_same_spots(stacks):

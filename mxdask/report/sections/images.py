@@ -26,7 +26,11 @@ def importing(summary: Mapping[str, Any]) -> Section:
         )
     )  # fmt: skip
     section.add(
-        rows_table(rows_of(summary), ("n_images", "start", "width", "wavelength", "distance"), hidden=("template",))
+        rows_table(
+            rows_of(summary),
+            ("n_images", "start", "width", "wavelength", "distance"),
+            hidden=("template", "still", "image_range"),
+        )
     )
     differences = [str(line) for line in summary.get("differences") or ()]
     if differences:

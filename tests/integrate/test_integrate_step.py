@@ -1,0 +1,194 @@
+"""Whole integration of simulated sweeps with known intensities."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from mxdask.errors import MxdaskError
+from mxdask.flow import Flow
+from mxdask.geometry.kabsch import zeta
+from mxdask.integrate.blocks import plan_blocks, rows_of_block
+from mxdask.integrate.params import Block, Params
+from mxdask.integrate.step import run
+from mxdask.models import ExperimentList
+from mxdask.params import parse
+from mxdask.table import Flag, ReflectionTable
+
+
+def integrate(sweep, *words: str, scheduler: str = "sync"):
+    with Flow(scheduler, n_workers=2) as flow:
+        return run(ExperimentList([sweep.experiment]), sweep.spots, parse(Params, words), flow=flow)
+
+
+def truth(sweep, table: ReflectionTable) -> np.ndarray:
+    """True intensity of every row, by index and side of the sphere."""
+    p = sweep.predictions
+    rows = {(*map(int, h), bool(e)): i for i, (h, e) in enumerate(zip(p.miller_index, p.entering, strict=True))}
+    return sweep.intensity[
+        [rows[(*map(int, h), bool(e))] for h, e in zip(table["miller_index"], table["entering"], strict=True)]
+    ]
+
+
+def pulls(sweep, table: ReflectionTable, kind: str) -> np.ndarray:
+    flag = Flag.INTEGRATED_PRF if kind == "prf" else Flag.INTEGRATED_SUM
+    t = table.select(table.has_flags(flag) & (table["partiality"] > 0.98))
+    return (t[f"intensity.{kind}.value"] - truth(sweep, t)) / np.sqrt(t[f"intensity.{kind}.variance"])
+
+
+def row_of(table: ReflectionTable, sweep, i: int) -> int:
+    p = sweep.predictions
+    match = np.all(table["miller_index"] == p.miller_index[i], axis=1) & (table["entering"] == p.entering[i])
+    return int(np.flatnonzero(match)[0])
+
+
+def test_intensities_and_errors_are_right(sweep, serve) -> None:
+    serve(sweep)
+    experiments, table, summary = integrate(sweep)
+    for kind in ("sum", "prf"):
+        pull = pulls(sweep, table, kind)
+        assert len(pull) > 500
+        assert 0.9 < 0.7413 * np.subtract(*np.percentile(pull, [75, 25])) < 1.12
+        assert abs(np.median(pull)) < 0.1
+    fitted = table.select(table.has_flags(Flag.INTEGRATED) & (table["partiality"] > 0.98))
+    errors = {k: fitted[f"intensity.{k}.value"] - truth(sweep, fitted) for k in ("sum", "prf")}
+    weak = truth(sweep, fitted) < 30
+    assert np.std(errors["prf"][weak]) < 0.85 * np.std(errors["sum"][weak])
+    row = summary["rows"][0]
+    assert row["status"] == "ok" and row["n_reflections"] == len(table) == summary["n_reflections"]
+    assert row["mean_background"] == pytest.approx(0.4, rel=0.02)
+    assert len(row["per_image"]["image"]) == 30 and sum(row["per_image"]["n_reflections"]) == len(table)
+    assert experiments[0].profile["__id__"] == "gaussian_rs"
+    assert table.identifiers == {0: "synthetic"}
+
+
+def test_the_result_does_not_depend_on_blocks_or_threads(sweep, serve) -> None:
+    serve(sweep)
+    whole = integrate(sweep)[1]
+    for words, scheduler in ((("block.size=7",), "threads"), (("block.size=1",), "sync"), (("block.size=13",), "sync")):
+        cut = integrate(sweep, *words, scheduler=scheduler)[1]
+        assert set(cut) == set(whole)
+        for name in whole:
+            assert np.array_equal(whole[name], cut[name]), name
+
+
+def test_blocks_cover_the_scan_once(sweep) -> None:
+    for size in (1, 4, 30, 99):
+        blocks = plan_blocks(sweep.experiment, Block(size=size))
+        assert blocks[0][0] == 0 and blocks[-1][1] == 30
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(blocks))
+        z = sweep.predictions.xyz_px[:, 2]
+        rows = np.concatenate([rows_of_block(z, (0, 30), b) for b in blocks])
+        assert sorted(rows.tolist()) == list(range(len(z)))
+
+
+def test_a_hot_pixel_in_the_foreground_does_not_reach_the_fit(sweep, serve) -> None:
+    p = sweep.predictions
+    i = int(np.flatnonzero((sweep.intensity < 50) & (p.xyz_px[:, 2] > 5) & (p.xyz_px[:, 2] < 25))[0])
+    frames = sweep.stack.frames.copy()
+    x, y = np.floor(p.xyz_px[i, :2] + [1.2, 0]).astype(int)
+    frames[:, y, x] += 500
+    serve(sweep, frames=frames)
+    table = integrate(sweep)[1]
+    row = row_of(table, sweep, i)
+    assert table["intensity.sum.value"][row] > 500
+    sigma = np.sqrt(table["intensity.prf.variance"][row])
+    assert abs(table["intensity.prf.value"][row] - sweep.intensity[i]) < 5 * sigma
+
+
+def test_overloads_gaps_and_edges_are_flagged(sweep, serve) -> None:
+    p = sweep.predictions
+    steep = np.abs(zeta(np.array([1.0, 0, 0]), sweep.experiment.beam.s0, p.s1)) > 0.3
+    inside = steep & (p.xyz_px[:, 2] > 5) & (p.xyz_px[:, 2] < 25) & np.all(np.abs(p.xyz_px[:, :2] - 120) < 100, axis=1)
+    over, gap, part = (int(i) for i in np.flatnonzero(inside)[[3, 40, 80]])
+    frames, good = sweep.stack.frames.copy(), sweep.stack.good.copy()
+    x, y, z = np.floor(p.xyz_px[over]).astype(int)
+    frames[z, y, x] = 65000
+    x, y, _ = np.floor(p.xyz_px[gap]).astype(int)
+    good[y - 1 : y + 2, x - 3 : x + 4] = False
+    x, y, _ = np.floor(p.xyz_px[part]).astype(int)
+    good[y - 2, x - 1] = False
+    serve(sweep, frames=frames, good=good)
+    table = integrate(sweep)[1]
+    row = row_of(table, sweep, over)
+    assert table.has_flags(Flag.OVERLOADED)[row] and not table.has_flags(Flag.INTEGRATED_SUM)[row]
+    match = np.all(table["miller_index"] == p.miller_index[gap], axis=1) & (table["entering"] == p.entering[gap])
+    assert not match.any(), "a spot in a gap has no usable foreground and is left out"
+    row = row_of(table, sweep, part)
+    assert table.has_flags(Flag.FOREGROUND_INCLUDES_BAD_PIXELS | Flag.FAILED_DURING_SUMMATION | Flag.INTEGRATED_PRF)[
+        row
+    ]
+    assert not table.has_flags(Flag.INTEGRATED_SUM)[row]
+    edge = np.any((table["bbox"][:, :4] < 0) | (table["bbox"][:, :4] > 240), axis=1)
+    assert np.all(
+        table.has_flags(Flag.BACKGROUND_INCLUDES_BAD_PIXELS)[edge]
+        | table.has_flags(Flag.FOREGROUND_INCLUDES_BAD_PIXELS)[edge]
+    )
+
+
+def test_masked_foreground_does_not_bias_the_fit(sweep, serve) -> None:
+    """Stripes over the detector take pixels out of many spots: the profile is fitted to what is left (back.md 8.3)."""
+    good = sweep.stack.good.copy()
+    good[:, ::12] = False
+    serve(sweep, good=good)
+    table = integrate(sweep, "valid_foreground_threshold=0.6")[1]
+    t = table.select(
+        table.has_flags(Flag.INTEGRATED_PRF | Flag.FOREGROUND_INCLUDES_BAD_PIXELS) & (table["partiality"] > 0.98)
+    )
+    assert len(t) > 100
+    strong = truth(sweep, t) > 300
+    ratio = t["intensity.prf.value"][strong].sum() / truth(sweep, t)[strong].sum()
+    assert ratio == pytest.approx(1.0, abs=0.03)
+
+
+def test_reflections_at_the_scan_ends_are_estimates_of_the_whole(sweep, serve) -> None:
+    serve(sweep)
+    table = integrate(sweep)[1]
+    cut = table.has_flags(Flag.INTEGRATED_PRF) & (table["partiality"] < 0.9)
+    t = table.select(cut)
+    pull = (t["intensity.prf.value"] - truth(sweep, t)) / np.sqrt(t["intensity.prf.variance"])
+    assert len(pull) > 10 and abs(np.median(pull)) < 0.8
+    outside = (table["xyzcal.px"][:, 2] < 0) | (table["xyzcal.px"][:, 2] >= 30)
+    assert not np.any(table.has_flags(Flag.INTEGRATED_PRF) & outside)
+
+
+def test_an_unreadable_frame_is_left_out_and_named(sweep, serve) -> None:
+    serve(sweep, broken=frozenset({12}))
+    _, table, summary = integrate(sweep)
+    assert "1 images could not be read" in summary["rows"][0]["reason"] and "frame 12" in summary["rows"][0]["reason"]
+    touched = (table["bbox"][:, 4] <= 12) & (table["bbox"][:, 5] > 12)
+    assert not np.any(table.has_flags(Flag.INTEGRATED_SUM) & touched)
+    fitted = table.select(table.has_flags(Flag.INTEGRATED_PRF) & touched)
+    pull = (fitted["intensity.prf.value"] - truth(sweep, fitted)) / np.sqrt(fitted["intensity.prf.variance"])
+    assert len(pull) > 5 and abs(np.median(pull)) < 0.8
+
+
+def test_a_crystal_that_fails_is_a_row(sweep, serve) -> None:
+    serve(sweep)
+    broken = sweep.experiment.evolve(identifier="broken", crystal=None)
+    spots = ReflectionTable.concat([sweep.spots])
+    with Flow("sync") as flow:
+        experiments, table, summary = run(ExperimentList([broken, sweep.experiment]), spots, Params(), flow=flow)
+    assert [row["status"] for row in summary["rows"]] == ["failed", "ok"]
+    assert "crystal" in summary["rows"][0]["reason"]
+    assert experiments.identifiers == ["synthetic"] and set(table["id"].tolist()) == {0}
+    serve(sweep, broken=frozenset(range(30)))
+    with Flow("sync") as flow, pytest.raises(MxdaskError, match="truncated"):
+        run(ExperimentList([sweep.experiment]), sweep.spots, Params(), flow=flow)
+
+
+def test_a_crystal_with_hardly_any_spots_borrows(sweep, serve, caplog: pytest.LogCaptureFixture) -> None:
+    serve(sweep)
+    caplog.set_level("INFO")
+    poor = sweep.experiment.evolve(identifier="poor")
+    few = sweep.spots.select(np.arange(3))
+    few["id"] = np.ones(3)
+    few.identifiers = {1: "poor"}
+    spots = ReflectionTable.concat([sweep.spots, few])
+    with Flow("sync") as flow:
+        experiments, table, _ = run(ExperimentList([sweep.experiment, poor]), spots, Params(), flow=flow)
+    assert experiments[1].profile == experiments[0].profile
+    assert "3 reference spots are too few" in caplog.text
+    assert np.sum(table["id"] == 1) == np.sum(table["id"] == 0)

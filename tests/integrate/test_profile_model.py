@@ -1,0 +1,65 @@
+"""σ_b and σ_m from simulated spots; who borrows from whom."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import erf
+
+from mxdask.flow import Failed
+from mxdask.integrate.params import Params
+from mxdask.integrate.profile_model import FrameCounts, ProfileModel, mosaicity
+from mxdask.integrate.reference import match_reference, select_reference
+from mxdask.integrate.widths import Widths, choose_lenders, choose_models, measure_widths
+from mxdask.models import ExperimentList
+from mxdask.params import parse
+from mxdask.table import Flag
+
+
+@given(st.floats(0.03, 0.4), st.floats(0.05, 0.5), st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_mosaicity_is_found_from_counts_per_image(sigma: float, width: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, depth = 400, 41
+    zeta, phi = rng.uniform(0.3, 1, n), np.deg2rad(rng.uniform(-0.5, 0.5, n) * width + 20 * width)
+    edges = np.deg2rad(np.arange(depth + 1) * width)
+    c = zeta[:, None] / (np.sqrt(2) * np.deg2rad(sigma))
+    parts = 0.5 * np.diff(erf(c * (edges - phi[:, None])), axis=1)
+    counts = rng.poisson(200 * parts).astype(float)
+    frames = FrameCounts(np.arange(n + 1) * depth, np.tile(np.arange(depth), n), counts.ravel())
+    assert np.rad2deg(mosaicity(zeta, phi, frames, 0.0, np.deg2rad(width))) == pytest.approx(sigma, rel=0.05)
+
+
+def test_widths_from_the_moments_of_a_spot_table(sweep) -> None:
+    found = measure_widths(sweep.experiment, sweep.spots, Params())
+    assert found.enough and found.n_spots > 100
+    assert np.rad2deg(found.model.sigma_m) == pytest.approx(0.1, rel=0.05)
+    # the table's spread includes the pixel: 0.2 mm at 120 mm adds 1/12 px² to each direction
+    assert np.rad2deg(found.model.sigma_b) == pytest.approx(0.0695, rel=0.1)
+
+
+def test_matching_is_one_to_one_and_by_index(sweep) -> None:
+    reference = match_reference(select_reference(sweep.spots), sweep.predictions)
+    assert len(reference) == len(sweep.spots)
+    assert np.array_equal(reference.spots["miller_index"], sweep.predictions.miller_index[reference.predicted])
+    bad = sweep.spots.copy()
+    bad.set_flags(np.arange(10), Flag.CENTROID_OUTLIER)
+    assert len(select_reference(bad)) == len(bad) - 10
+
+
+def test_few_spots_borrow_the_median_of_crystals_alike(sweep) -> None:
+    models = [ProfileModel(b * 1e-3, m * 1e-3) for b, m in ((1, 2), (3, 4), (2, 9))]
+    widths = [Widths(m, 500, True) for m in models] + [Widths(None, 2, False)]
+    experiments = ExperimentList([sweep.experiment.evolve(identifier=str(i)) for i in range(4)])
+    chosen = choose_models(experiments, widths, Params())
+    assert chosen[:3] == models
+    assert chosen[3] == ProfileModel(2e-3, 4e-3)
+    assert choose_lenders(experiments, widths) == [[], [], [], [0, 1, 2]]
+    alone = choose_models(ExperimentList([experiments[3]]), [widths[3]], Params())
+    assert isinstance(alone[0], Failed)
+    given_widths = choose_models(
+        ExperimentList([experiments[3]]), [widths[3]], parse(Params, ["sigma_b=0.1", "sigma_m=0.2"])
+    )
+    assert np.allclose(np.rad2deg([given_widths[0].sigma_b, given_widths[0].sigma_m]), [0.1, 0.2])
