@@ -107,7 +107,9 @@ def resolve(name: str, parameters: Iterable[str]) -> str:
             return matches[0]
         if matches:
             raise ParameterError(f"{name!r} could mean {', '.join(matches)}: say which")
-    leaves = {p.rsplit(".", 1)[-1]: p for p in paths}
+    leaves: dict[str, str] = {}
+    for p in sorted(paths, key=lambda path: path.count(".")):
+        leaves.setdefault(p.rsplit(".", 1)[-1], p)
     close = difflib.get_close_matches(name.rsplit(".", 1)[-1], leaves, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(leaves[c] for c in close)}?" if close else "; --help lists them all"
     raise ParameterError(f"there is no parameter {name!r}{hint}")

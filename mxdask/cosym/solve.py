@@ -36,7 +36,7 @@ class Solution:
     classes : per crystal the class of its operator (-1 not placed); class_ops one operator for each, identity first.
     score, pairs, margin : agreement with the others in the chosen setting, common reflections, lead over the next best.
     solved : crystals (rows) whose coordinates were found together.
-    coordinates, pair_matrix : of those.
+    coordinates, pair_matrix : of those; None against a reference.
     operators, groups : likelihoods, the likeliest group first.
     """
 
@@ -49,8 +49,8 @@ class Solution:
     pairs: np.ndarray
     margin: np.ndarray
     solved: np.ndarray
-    coordinates: Coordinates
-    pair_matrix: PairMatrix
+    coordinates: Coordinates | None
+    pair_matrix: PairMatrix | None
     operators: list[OperatorScore]
     groups: list[GroupScore]
 

@@ -134,7 +134,9 @@ def _lookups(given: Lookup) -> dict[str, Any]:
 
 def _failed_row(path: str, reason: str) -> dict[str, Any]:
     name = ImageSet(path).name
-    return {"sweep": name, "identifier": "", "status": "failed", "reason": reason, "template": path}
+    return {
+        "sweep": name, "identifier": "", "status": "failed", "reason": reason, "template": path, "bad_input": True,
+    }  # fmt: skip
 
 
 def _report(summary: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from mxdask.models import Crystal
 from mxdask.table import ReflectionTable
 
 _KNOWN_CELL_FACTOR = 1.3
+# A solution whose spots lie farther from whole-number indices than this is kept, but the other searches are tried, too.
+_CONVINCING_SPREAD = 0.1
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,36 @@ def index_spots(spots: SweepSpots, params: Indexing, crystals: Sequence[Crystal]
         return Outcome(None, reason=f"{len(spots)} spots, fewer than {params.min_spots}")
     if crystals:
         return _from_known_orientation(spots, params, crystals)
-    outcome = Outcome(None)
     lines: list[str] = []
+    reasons: list[str] = []
+    first_cell = 0.0
+    best: tuple[Solution, Attempt] | None = None
     for attempt in attempts(spots, params, target):
+        first_cell = first_cell or attempt.max_cell
         found = search(spots, attempt.method, attempt.max_cell, target, params, max_shift=attempt.max_shift)
         solution, problem = _solve(spots, found, target, params)
         lines.append(f"{attempt.why or 'default'}: {found.note}{'; ' + problem if problem else ''}")
-        if solution is not None:
-            solution = _more_lattices(solution, target, params, attempt, lines)
-            return Outcome(solution, attempt.method, lines, max_cell=attempt.max_cell)
-        outcome = replace(outcome, reason=outcome.reason or problem, max_cell=outcome.max_cell or attempt.max_cell)
-    return replace(outcome, attempts=lines, reason=outcome.reason or "no lattice found")
+        reasons.append(problem)
+        if solution is not None and (best is None or solution_bits(solution) > solution_bits(best[0])):
+            best = solution, attempt
+        if best is not None and spread_of(best[0]) < _CONVINCING_SPREAD:
+            break
+    if best is None:
+        return Outcome(None, attempts=lines, reason=reasons[0] or "no lattice found", max_cell=first_cell)
+    solution, attempt = best
+    solution = _more_lattices(solution, target, params, attempt, lines)
+    return Outcome(solution, attempt.method, lines, max_cell=first_cell)
+
+
+def spread_of(solution: Solution) -> float:
+    """R.m.s. distance of the indexed spots from whole-number indices."""
+    hit = solution.assignment.lattice >= 0
+    return float(np.sqrt(np.mean(solution.assignment.distance[hit] ** 2))) if hit.any() else float("inf")
+
+
+def solution_bits(solution: Solution) -> float:
+    """Bits per spot that the lattices of a solution explain (see :mod:`mxdask.index.quality`)."""
+    return bits_per_spot(float(np.mean(solution.assignment.lattice >= 0)), spread_of(solution))
 
 
 def attempts(spots: SweepSpots, params: Indexing, target: TargetSymmetry) -> Iterator[Attempt]:
@@ -161,9 +182,7 @@ def _doubt(solution: Solution, target: TargetSymmetry, params: Indexing) -> str:
             f"the best lattice ({cell_text(solution.crystals[0].real_space)}) explains only "
             f"{solution.n_indexed} of {n} spots"
         )
-    hit = solution.assignment.lattice >= 0
-    spread = float(np.sqrt(np.mean(solution.assignment.distance[hit] ** 2)))
-    if bits_per_spot(float(hit.mean()), spread) * n < chance_bits(3 if target.cell is not None else 9):
+    if solution_bits(solution) * n < chance_bits(3 if target.cell is not None else 9):
         return (
             f"the best lattice ({cell_text(solution.crystals[0].real_space)}, {solution.n_indexed} of {n} spots) "
             "fits no better than one to random spots"

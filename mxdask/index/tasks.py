@@ -11,10 +11,9 @@ from mxdask.errors import MxdaskError
 from mxdask.index.cycles import Solution, refine_cycles
 from mxdask.index.params import Indexing
 from mxdask.index.prepare import Sweep
-from mxdask.index.quality import bits_per_spot
 from mxdask.index.shared_geometry import Displacement, with_beam_centre_of
 from mxdask.index.spots import SweepSpots
-from mxdask.index.sweep import Outcome, index_spots
+from mxdask.index.sweep import Outcome, index_spots, solution_bits
 from mxdask.index.symmetric_cell import constrained_if_undetermined
 from mxdask.models import Crystal
 from mxdask.table import ReflectionTable
@@ -75,13 +74,6 @@ def index_with_cell(sweep: Sweep, params: Indexing, cell: tuple[float, ...], bef
         return replace(before, outcome=replace(before.outcome, attempts=lines))
     outcome = replace(again, attempts=lines, max_cell=before.outcome.max_cell)
     return Result(before.rows, outcome, (*before.steps, "consensus cell"))
-
-
-def solution_bits(solution: Solution) -> float:
-    """Bits per spot that the lattices of a solution explain (see :mod:`mxdask.index.quality`)."""
-    hit = solution.assignment.lattice >= 0
-    spread = float(np.sqrt(np.mean(solution.assignment.distance[hit] ** 2))) if hit.any() else np.inf
-    return bits_per_spot(float(hit.mean()), spread)
 
 
 def refine_with_geometry(sweeps: Sequence[Sweep], params: Indexing, agreed: Displacement, before: Result) -> Result:

@@ -87,8 +87,9 @@ def fit_fields(
     fields = np.column_stack([centre, width])
     if not good.any():
         return prior, good
-    # Single reflections at the rim steer the higher terms: beyond what most reflections see the field is not trusted.
-    low, high = np.quantile(terms[good] @ fields, [0.05, 0.95], axis=0)
+    # A few reflections at the rim steer the higher terms: beyond what the others see the field is not trusted.
+    edge = min(0.05, 5.0 / good.sum())
+    low, high = np.quantile(terms[good] @ fields, [edge, 1 - edge], axis=0)
     low[2:], high[2:] = 0.9 * low[2:], 1.1 * high[2:]
     return MomentFields(fields, np.array([low, high])), good
 

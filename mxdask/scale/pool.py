@@ -24,7 +24,7 @@ class Pool:
     design : how the observations depend on them; ``design.group`` joins equivalents.
     asu : unique reflections; ``asu.group`` is per observation (Friedel mates together).
     row : (n,) i8, row in the crystal's own table.
-    partiality, raw_sum, count_factor : (n,) as in :class:`Prepared`.
+    frame, partiality, raw_sum, count_factor : (n,) as in :class:`Prepared`.
     prf, sum : (n, 2) corrected intensity and variance.
     both : (n,) bool, both kinds exist.
     """
@@ -33,6 +33,7 @@ class Pool:
     design: Design
     asu: AsuMap
     row: np.ndarray
+    frame: np.ndarray
     partiality: np.ndarray
     raw_sum: np.ndarray
     count_factor: np.ndarray
@@ -47,6 +48,12 @@ class Pool:
     def experiment(self) -> np.ndarray:
         """(n,) crystal of each observation."""
         return self.design.experiment
+
+    def rows_by_crystal(self) -> list[np.ndarray]:
+        """Per crystal, its observations (rising)."""
+        order = np.argsort(self.experiment, kind="stable")
+        ends = np.cumsum(np.bincount(self.experiment, minlength=len(self.layout.models)))
+        return np.split(order, ends[:-1])
 
     @property
     def inverse_d2(self) -> np.ndarray:
@@ -85,6 +92,6 @@ def pool_crystals(crystals: Sequence[Prepared], space_group: gemmi.SpaceGroup, a
         return np.ascontiguousarray(np.concatenate([getattr(c, name) for c in crystals], axis=-1).T[order])
 
     return Pool(
-        layout, design, replace(asu, group=asu.group[order], plus=asu.plus[order]), joined("row"),
+        layout, design, replace(asu, group=asu.group[order], plus=asu.plus[order]), joined("row"), joined("frame"),
         joined("partiality"), joined("raw_sum"), joined("count_factor"), joined("prf"), joined("sum"), joined("both"),
     )  # fmt: skip

@@ -23,7 +23,7 @@ class Prepared:
     ----------
     table : all its reflections, pieces joined.
     row : (n,) i8, rows of the table that take part.
-    hkl : (n, 3); d : (n,) Å; partiality : (n,).
+    hkl : (n, 3); d : (n,) Å; frame : (n,) observed frame coordinate; partiality : (n,).
     prf, sum : (2, n) corrected intensity and variance; where one kind is missing it holds the other.
     both : (n,) bool, both kinds were integrated.
     raw_sum : (n,) counts of the whole reflection, before the corrections.
@@ -35,6 +35,7 @@ class Prepared:
     row: np.ndarray
     hkl: np.ndarray
     d: np.ndarray
+    frame: np.ndarray
     partiality: np.ndarray
     prf: np.ndarray
     sum: np.ndarray
@@ -82,7 +83,7 @@ def prepare(
     frame = part["xyzobs.px.value"][:, 2] if "xyzobs.px.value" in part else part["xyzcal.px"][:, 2]
     design = experiment_rows(experiment, model, frame, part.columns.get("s1"))
     return Prepared(
-        table, row, part["miller_index"], part["d"], partiality, prf, summed, both, raw, factor, model, design
+        table, row, part["miller_index"], part["d"], frame, partiality, prf, summed, both, raw, factor, model, design
     )
 
 

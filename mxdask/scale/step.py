@@ -61,13 +61,12 @@ def run(
     ordered = [rows[i] for i in sorted(rows)]
     _log.info(_crystal_table(ordered))
     _log.info(tell.error_model_table(scaled))
-    frame = _frames(prepared, pool, positions)
     report: dict[str, Any] = {
         "step": "scale", "rows": ordered, "space_group": space_group.short_name(), "cell": list(cell.parameters),
         "n_observations": len(pool), "n_outliers": int(scaled.outlier.sum()),
         "error_model": scaled.error_models[0].summary(), "i_mid": scaled.i_mid.tolist(), "combinations": scaled.trials,
         "rounds": scaled.rounds, "curves": tell.curves(experiments.experiments, pool, scaled, positions),
-        "images": tell.image_rows(experiments.experiments, pool, scaled, frame, positions),
+        "images": tell.image_rows(experiments.experiments, pool, scaled, positions),
         **tell.statistics(data, params.merging.nbins, params.seed),
     }  # fmt: skip
     return _with_models(experiments, pool, scaled, positions), out, report
@@ -134,7 +133,7 @@ def _scaled_table(
     positions: list[int],
 ) -> ReflectionTable:
     """All crystals' reflections in order of the experiments, with the columns of scaling."""
-    place = {p: i for i, p in enumerate(positions)}
+    rows_of = dict(zip(positions, pool.rows_by_crystal(), strict=True))
     parts = table.split_by("id")
     out = []
     for position in range(len(experiments)):
@@ -142,10 +141,10 @@ def _scaled_table(
         if isinstance(own, Failed):
             if position in parts:
                 out.append(_unscaled(parts[position]))
-        elif position not in place:
+        elif position not in rows_of:
             out.append(_unscaled(own.table))
         else:
-            rows = np.flatnonzero(pool.experiment == place[position])
+            rows = rows_of[position]
             out.append(_one_scaled(own.table, pool.row[rows], scaled, rows))
     joined = ReflectionTable.concat(out)
     joined.identifiers = dict(table.identifiers)
@@ -196,18 +195,6 @@ def _with_models(experiments: ExperimentList, pool: Pool, scaled: Scaled, positi
         models[position] = layout.models[index].to_dict(experiments[position], own, own_esds, shared)
     changed: list[Experiment] = [e.evolve(scaling_model=models.get(i)) for i, e in enumerate(experiments)]
     return experiments.with_experiments(changed)
-
-
-def _frames(prepared: list[Prepared | Failed], pool: Pool, positions: list[int]) -> np.ndarray:
-    """(n,) frame coordinate of each observation of the pool."""
-    out = np.zeros(len(pool))
-    for index, position in enumerate(positions):
-        own = prepared[position]
-        assert isinstance(own, Prepared)
-        rows = pool.experiment == index
-        name = "xyzobs.px.value" if "xyzobs.px.value" in own.table else "xyzcal.px"
-        out[rows] = own.table[name][pool.row[rows], 2]
-    return out
 
 
 def _crystal_table(rows: list[dict[str, Any]]) -> str:

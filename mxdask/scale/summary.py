@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mxdask.intensity.merging import Unmerged
+from mxdask.intensity.merging import Unmerged, weighted_means
 from mxdask.intensity.statistics import merging_statistics, shell_edges
 from mxdask.intensity.tables import shell_table, summary_table, table1
 from mxdask.models import Experiment
@@ -70,31 +70,31 @@ def curves(
     return out
 
 
-def image_rows(experiments: Sequence[Experiment], pool: Pool, scaled: Scaled, frame: np.ndarray,
-               positions: Sequence[int]) -> list[dict[str, Any]]:  # fmt: skip
+def image_rows(
+    experiments: Sequence[Experiment], pool: Pool, scaled: Scaled, positions: Sequence[int]
+) -> list[dict[str, Any]]:
     """Per crystal, arrays over its images: number of observations, mean scale factor, I/σ, Rmerge."""
-    good = ~scaled.outlier & ~scaled.excluded
+    scans = [experiments[p].scan for p in positions]
+    first = np.array([0 if s is None else s.array_range[0] for s in scans])
+    n_images = np.array([1 if s is None else s.n_images for s in scans])
+    offset = np.concatenate([[0], np.cumsum(n_images)])
+    crystal = pool.experiment
+    image = np.floor(pool.frame).astype(np.int64) - first[crystal]
+    image = offset[crystal] + np.clip(image, 0, n_images[crystal] - 1)
+    good, total = ~scaled.outlier & ~scaled.excluded, int(offset[-1])
+    n = np.bincount(image[good], minlength=total)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        columns = {
+            "scale": np.bincount(image[good], scaled.g[good], total) / n,
+            "I_over_sigma": np.bincount(image[good], (scaled.intensity / np.sqrt(scaled.variance))[good], total) / n,
+            "Rmerge": _r_merge(pool, scaled, good, image, total),
+        }
     out = []
     for index, position in enumerate(positions):
-        experiment = experiments[position]
-        start = 0 if experiment.scan is None else experiment.scan.array_range[0]
-        n_images = 1 if experiment.scan is None else experiment.scan.n_images
-        mine = np.flatnonzero(good & (pool.experiment == index))
-        image = np.clip(np.floor(frame[mine]).astype(np.int64) - start, 0, n_images - 1)
-        n = np.bincount(image, minlength=n_images)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            g = np.bincount(image, scaled.g[mine], n_images) / n
-            snr = np.bincount(image, scaled.intensity[mine] / np.sqrt(scaled.variance[mine]), n_images) / n
-        everywhere = np.full(len(pool), -1)
-        everywhere[mine] = image
-        r = _r_merge(pool, scaled, good & (everywhere >= 0), np.maximum(everywhere, 0), n_images, reference=good)
-        out.append(
-            {
-                "sweep": experiment.name, "image": list(range(start + 1, start + n_images + 1)), "n": n.tolist(),
-                "scale": [_number(v) for v in g], "I_over_sigma": [_number(v) for v in snr],
-                "Rmerge": [_number(v) for v in r],
-            }
-        )  # fmt: skip
+        part = slice(offset[index], offset[index + 1])
+        numbers = range(int(first[index]) + 1, int(first[index] + n_images[index]) + 1)
+        row = {"sweep": experiments[position].name, "image": list(numbers), "n": n[part].tolist()}
+        out.append(row | {name: [_number(v) for v in values[part]] for name, values in columns.items()})
     return out
 
 
@@ -129,21 +129,16 @@ def error_model_table(scaled: Scaled) -> str:
     return text_table(("<I>", "n", "variance before", "after"), rows, title=head)
 
 
-def _r_merge(
-    pool: Pool, scaled: Scaled, rows: np.ndarray, key: np.ndarray, n: int, reference: np.ndarray | None = None
-) -> np.ndarray:
-    """(n,) Rmerge of the observations in ``rows`` by ``key``, against the means of all in ``reference``."""
-    reference = rows if reference is None else reference
+def _r_merge(pool: Pool, scaled: Scaled, good: np.ndarray, key: np.ndarray, n: int) -> np.ndarray:
+    """(n,) Rmerge of the good observations by ``key``, against the means of all good ones."""
     m = len(pool.asu.unique)
-    value, variance = scaled.intensity / scaled.g, scaled.variance / scaled.g**2
-    weight = np.where(reference, 1.0 / variance, 0.0)
-    group = pool.asu.group
-    total, count = np.bincount(group, weight, m), np.bincount(group[reference], minlength=m)
+    value, variance = (scaled.intensity / scaled.g)[good], (scaled.variance / scaled.g**2)[good]
+    group, key = pool.asu.group[good], key[good]
+    means = weighted_means(group, m, value, variance)
+    several = means.n[group] > 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.bincount(group, np.where(reference, weight * value, 0.0), m) / total
-        used = rows & (count[group] > 1)
-        top = np.bincount(key[used], np.abs(value - mean[group])[used], n)
-        return top / np.bincount(key[used], value[used], n)
+        top = np.bincount(key[several], np.abs(value - means.mean[group])[several], n)
+        return top / np.bincount(key[several], value[several], n)
 
 
 def _number(value: Any) -> float | None:

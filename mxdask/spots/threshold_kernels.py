@@ -128,7 +128,7 @@ def list_set(flags, size, out):
 def any_set(flags):
     """Whether any flag is set."""
     words = flags.view(np.uint64)
-    found = words[0]
+    found = np.uint64(0)
     for w in range(words.size):
         found |= words[w]
     return found != 0

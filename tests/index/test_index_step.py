@@ -38,7 +38,7 @@ def misorientation(crystal: Crystal, truth: Crystal) -> float:
 @pytest.mark.parametrize("beam_error", [0.0, 3.0])
 def test_a_narrow_wedge_without_prior_knowledge(crystal: tuple, beam_error: float) -> None:
     sweep = make_sweep(21, crystal, n_spots=150, beam_error_px=beam_error)
-    experiments, table, summary = index([sweep])
+    experiments, _, summary = index([sweep])
     assert len(experiments) == 1
     assert misorientation(experiments[0].crystal, sweep.truth[0]) < 0.2
     of_lattice = np.count_nonzero(sweep.lattice >= 0)
@@ -146,7 +146,7 @@ def test_second_pass_brings_the_weak_one_home() -> None:
 
 
 def one_crystal_in_two_sweeps(slip: float) -> list[SyntheticSweep]:
-    """The same crystal twice, from other starting angles; ``slip`` degrees between the goniometer record and the truth."""
+    """The same crystal twice, from other starting angles; in the second it has slipped by some degrees."""
     from mxdask.geometry.predict_all import predict_all
     from mxdask.models import rotation_matrix
 
@@ -209,11 +209,11 @@ def test_bad_input_is_told_in_one_line() -> None:
     sweep = make_sweep(1)
     experiments, table = join([sweep])
     with Flow("sync") as flow:
-        with pytest.raises(MxdaskError, match="give the .refl file"):
+        with pytest.raises(MxdaskError, match=r"give the \.refl file"):
             run(experiments, None, Params(), flow=flow)
+        bare = table.copy()
+        del bare["panel"]
         with pytest.raises(MxdaskError, match="no column 'panel'"):
-            bare = table.copy()
-            del bare["panel"]
             run(experiments, bare, Params(), flow=flow)
         with pytest.raises(MxdaskError, match="real_space_grid_search needs unit_cell"):
             run(experiments, table, parse(Params, ["method=real_space_grid_search"]), flow=flow)

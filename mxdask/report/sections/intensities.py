@@ -83,8 +83,8 @@ def scaling(summary: Mapping[str, Any], colours: Colours) -> Section:
         cards(
             {
                 "observations": summary.get("n_observations"), "outliers": summary.get("n_outliers"),
-                "error model a": _number(model.get("a")), "error model b": _number(model.get("b")),
-                "largest I/σ (ISa)": _number(model.get("ISa")),
+                "error model a": _short(model.get("a")), "error model b": _short(model.get("b")),
+                "largest I/σ (ISa)": _short(model.get("ISa")),
             }
         )
     )  # fmt: skip
@@ -155,6 +155,7 @@ def _error_model_table(model: Row) -> str:
     return "<h3>Error model: variance of normalised deviations</h3>" + table([h for _, h in keys], body, kind="narrow")
 
 
-def _number(value: Any) -> float | None:
+def _short(value: Any) -> str | None:
+    """Three significant digits."""
     x = number(value)
-    return None if x != x else x
+    return None if x != x else f"{x:.3g}"

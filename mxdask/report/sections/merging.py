@@ -40,7 +40,7 @@ def merging(summary: Mapping[str, Any]) -> Section:
     r_values = drawn("R values", "R", {"Rmerge": "Rmerge", "Rmeas": "Rmeas", "Rpim": "Rpim"})
     completeness = drawn("Completeness", "%", {"all": "completeness", "anomalous": "anomalous_completeness"})
     if half is not None:
-        half.y_range = Range1d(min(-0.05, float(np.nanmin(held.get("CC_anom", np.zeros(1)), initial=0.0))), 1.05)
+        half.y_range = Range1d(float(np.nanmin(held.get("CC_anom", np.zeros(1)), initial=0.0)) - 0.05, 1.05)
     if completeness is not None:
         completeness.y_range = Range1d(0, 105)
     if r_values is not None:

@@ -1,0 +1,119 @@
+"""A reference data set: merged intensities whose setting all crystals are to take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import gemmi
+import numpy as np
+
+from mxdask.cosym.alignment import relative_settings
+from mxdask.cosym.placement import Frame, class_scores, margin
+from mxdask.cosym.settings_group import SettingsGroup
+from mxdask.cosym.solve import Solution
+from mxdask.errors import FileError, MxdaskError
+from mxdask.intensity.merged_set import MergedSet
+from mxdask.intensity.normalisation import Method
+from mxdask.intensity.symmetry_data import normalised_set
+from mxdask.lattice.cells import change_cell, minimum_cell, similar
+from mxdask.lattice.common_setting import best_match
+from mxdask.lattice.metric import LatticeSetting
+from mxdask.lattice.operators import point_group, setting_in
+from mxdask.lattice.point_groups import same_group
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Merged reflections: hkl (n, 3), intensity and variance (n,), cell (6,) and space group."""
+
+    hkl: np.ndarray
+    intensity: np.ndarray
+    variance: np.ndarray
+    cell: np.ndarray
+    space_group: gemmi.SpaceGroup
+
+
+def read_reference(path: str) -> Reference:
+    """Intensities (or squared amplitudes) of an MTZ file; mean of I(+) and I(-) where there is no mean.
+
+    Raises
+    ------
+    FileError : no such file, not an MTZ, or without intensities and amplitudes.
+    """
+    if not Path(path).is_file():
+        raise FileError(f"reference={path}: no such file")
+    try:
+        mtz = gemmi.read_mtz_file(path)
+    except (RuntimeError, ValueError) as error:
+        raise FileError(f"reference={path}: not an MTZ file ({error})") from None
+    if mtz.spacegroup is None:
+        raise FileError(f"reference={path}: the file names no space group")
+    hkl = np.asarray(mtz.make_miller_array())
+    cell = np.array(mtz.cell.parameters)
+    for kind, power in (("J", 1), ("K", 1), ("F", 2), ("G", 2)):
+        columns = list(mtz.columns_with_type(kind))[: 2 if kind in "KG" else 1]
+        if columns:
+            with np.errstate(invalid="ignore"):
+                value = np.nanmean([np.asarray(c, dtype=np.float64) for c in columns], axis=0) ** power
+            good = np.isfinite(value)
+            # Only order and size matter for correlations; errors are taken as a tenth of the intensity.
+            sigma = 0.1 * np.abs(value[good]) + 0.01 * float(np.mean(np.abs(value[good])))
+            return Reference(hkl[good], value[good], sigma**2, cell, mtz.spacegroup)
+    raise FileError(f"reference={path}: no column of intensities (J, K) or amplitudes (F, G)")
+
+
+def solve_against(
+    sets: Sequence[MergedSet],
+    reference: Reference,
+    lattice: np.ndarray,
+    settings: list[LatticeSetting],
+    cell: np.ndarray,
+    method: Method | None,
+    min_pairs: int,
+) -> Solution:
+    """The setting of each crystal in which it agrees best with the reference.
+
+    Parameters
+    ----------
+    sets : normalised sets on the common primitive cell ``cell``, merged without symmetry.
+    lattice : (n, 3, 3) its lattice group. settings : its subgroups.
+
+    Raises
+    ------
+    MxdaskError : the reference's cell or symmetry is not that of the crystals.
+    """
+    to_minimum, minimum = minimum_cell(reference.cell, reference.space_group.centring_type())
+    to_common = best_match(minimum, cell) @ to_minimum
+    if not similar(change_cell(reference.cell, to_common), cell):
+        text = " ".join(f"{x:.2f}" for x in reference.cell)
+        raise MxdaskError(f"reference: its cell {text} is not that of the crystals")
+    laue = setting_in(point_group(reference.space_group), to_common)
+    setting = next((s for s in settings if same_group(s.ops, laue)), None)
+    if setting is None:
+        raise MxdaskError(f"reference: {reference.space_group.hm} does not fit the lattice of the crystals")
+    target = normalised_set(reference.hkl, reference.intensity, reference.variance, to_common, cell, laue, method)
+    identity = np.eye(3, dtype=np.int64)
+    group = SettingsGroup.of(lattice, identity[None])
+    frame = Frame(laue, lattice, relative_settings(group, laue).ops, min_pairs)
+    score, pairs = class_scores(sets, [identity] * len(sets), [target], frame, same=False)
+    best = np.argmax(np.round(score, 9), axis=1)
+    rows = np.arange(len(sets))
+    placed = (pairs[rows, best] > 0) | (len(frame.ops) == 1)
+    back = np.linalg.inv(to_common)
+    return Solution(
+        setting=replace(setting, P_minimum_best=back, P_input_best=back, cell=reference.cell),
+        ops=[frame.ops[best[i]] if placed[i] else None for i in rows],
+        reasons=["" if ok else "too few reflections in common with the reference" for ok in placed],
+        classes=np.where(placed, best, -1),
+        class_ops=frame.ops,
+        score=np.where(placed, score[rows, best], np.nan),
+        pairs=pairs[rows, best],
+        margin=margin(score),
+        solved=rows,
+        coordinates=None,
+        pair_matrix=None,
+        operators=[],
+        groups=[],
+    )
