@@ -113,9 +113,9 @@ class _Chain:
     def __init__(self, params: Params, run: RunDirectory, flow: Flow, logging_to: LogContext) -> None:
         self.params, self.run, self.flow, self.logging_to = params, run, flow, logging_to
 
-    def step(self, name: str, *inputs: str, files: Sequence[str | Path] = ()) -> None:
-        """Run a step on the files of the steps ``inputs``."""
-        params = step_params(self.params, name)
+    def step(self, name: str, *inputs: str, files: Sequence[str | Path] = (), **computed: Any) -> None:
+        """Run a step on the files of the steps ``inputs``; ``computed`` parameters fill in what the user left open."""
+        params = step_params(self.params, name, computed)
         source = [p for step in inputs for p in self.run.outputs(step) if p.suffix != ".json"]
         parts = [content_fingerprint(source), params.model_dump_json(), stat_fingerprint(files)]
         experiments, reflections = self._load(inputs)
@@ -176,7 +176,7 @@ def process(
         _forget_other(run, group)
         chain.step(group, "integrate")
         chain.step("scale", group)
-        chain.step("merge", "scale")
+        chain.step("merge", "scale", d_min=(run.summary("scale").get("resolution") or {}).get("d_min"))
         chain.step("export", "scale")
     finally:
         if run.summaries():

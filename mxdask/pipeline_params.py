@@ -32,6 +32,9 @@ class Params(StepParams):
     joint: bool | None = Field(
         None, description="Index all sweeps as one crystal (true), each for itself (false), or decide from the data."
     )
+    max_relative_sigma: float | None = Field(
+        4.0, gt=0, description="Leave out of the merged data what only a far weaker crystal saw; None keeps all."
+    )
     importing: importing_params.Params = importing_params.Params()
     find_spots: spots_params.Params = spots_params.Params()
     index: index_params.Params = index_params.Params()
@@ -52,13 +55,14 @@ _HANDED_DOWN: dict[str, tuple[tuple[str, str], ...]] = {
         ("cosym", "space_group"),
         ("symmetry", "space_group"),
     ),
-    "d_min": (("integrate", "prediction.d_min"), ("scale", "d_min")),
+    "d_min": (("integrate", "prediction.d_min"), ("scale", "cut_data.d_min"), ("merge", "d_min")),
+    "max_relative_sigma": (("merge", "max_relative_sigma"),),
     "joint": (("index", "indexing.joint_indexing"),),
 }
 
 
-def step_params(params: Params, step: str) -> StepParams:
-    """A step's parameters with the common ones filled in where the step's own is at its default."""
+def step_params(params: Params, step: str, computed: dict[str, Any] | None = None) -> StepParams:
+    """A step's parameters with the common ones, then the ``computed`` ones, where the user left its own open."""
     own: StepParams = getattr(params, "importing" if step == "import" else step)
     changed: dict[str, Any] = _flatten(own.model_dump(exclude_defaults=True))
     for name, places in _HANDED_DOWN.items():
@@ -66,6 +70,9 @@ def step_params(params: Params, step: str) -> StepParams:
         for target, path in places:
             if target == step and value is not None:
                 changed.setdefault(path, value)
+    for path, value in (computed or {}).items():
+        if value is not None:
+            changed.setdefault(path, value)
     return build(type(own), changed)
 
 

@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 
 from mxdask.cosym.params import Params
+from mxdask.cosym.reference_file import Reference, read_reference
 from mxdask.cosym.settings_group import normal_core
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.intensity.merged_set import MergedSet
@@ -33,6 +34,7 @@ class Plan:
     clusters : groups of like cells, the first is the one used; reasons : row → why it is not used.
     lattice : (k, 3, 3) lattice group; settings : its subgroups; candidates : those among which to choose.
     core : (c, 3, 3) the symmetry known beforehand, whatever the setting; space_group : as the user gave it.
+    reference : data whose setting the crystals are to take.
     """
 
     rows: tuple[int, ...]
@@ -47,6 +49,7 @@ class Plan:
     candidates: list[LatticeSetting]
     core: np.ndarray
     space_group: gemmi.SpaceGroup | None
+    reference: Reference | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +88,13 @@ def plan_datasets(experiments: ExperimentList, params: Params) -> Plan:
     names: dict[int, str] = {}
     for row, experiment in enumerate(experiments):
         names.setdefault(crystal_of[row], experiment.identifier)
+    reference = None if params.reference is None else read_reference(params.reference)
     symmetry = _symmetry(main, params)
+    if reference is not None:
+        symmetry = (*symmetry[:3], np.eye(3, dtype=np.int64)[None], reference.space_group)
     return Plan(
         rows, np.array([main.P[position[crystal_of[r]]] for r in rows]), crystal_of, names, main.median, clusters,
-        reasons, *symmetry,
+        reasons, *symmetry, reference,
     )  # fmt: skip
 
 

@@ -1,19 +1,18 @@
-"""A reference data set: merged intensities whose setting all crystals are to take."""
+"""Crystals against a reference data set."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-import gemmi
 import numpy as np
 
 from mxdask.cosym.alignment import relative_settings
 from mxdask.cosym.placement import Frame, class_scores, margin
+from mxdask.cosym.reference_file import Reference
 from mxdask.cosym.settings_group import SettingsGroup
 from mxdask.cosym.solve import Solution
-from mxdask.errors import FileError, MxdaskError
+from mxdask.errors import MxdaskError
 from mxdask.intensity.merged_set import MergedSet
 from mxdask.intensity.normalisation import Method
 from mxdask.intensity.symmetry_data import normalised_set
@@ -22,46 +21,6 @@ from mxdask.lattice.common_setting import best_match
 from mxdask.lattice.metric import LatticeSetting
 from mxdask.lattice.operators import point_group, setting_in
 from mxdask.lattice.point_groups import same_group
-
-
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """Merged reflections: hkl (n, 3), intensity and variance (n,), cell (6,) and space group."""
-
-    hkl: np.ndarray
-    intensity: np.ndarray
-    variance: np.ndarray
-    cell: np.ndarray
-    space_group: gemmi.SpaceGroup
-
-
-def read_reference(path: str) -> Reference:
-    """Intensities (or squared amplitudes) of an MTZ file; mean of I(+) and I(-) where there is no mean.
-
-    Raises
-    ------
-    FileError : no such file, not an MTZ, or without intensities and amplitudes.
-    """
-    if not Path(path).is_file():
-        raise FileError(f"reference={path}: no such file")
-    try:
-        mtz = gemmi.read_mtz_file(path)
-    except (RuntimeError, ValueError) as error:
-        raise FileError(f"reference={path}: not an MTZ file ({error})") from None
-    if mtz.spacegroup is None:
-        raise FileError(f"reference={path}: the file names no space group")
-    hkl = np.asarray(mtz.make_miller_array())
-    cell = np.array(mtz.cell.parameters)
-    for kind, power in (("J", 1), ("K", 1), ("F", 2), ("G", 2)):
-        columns = list(mtz.columns_with_type(kind))[: 2 if kind in "KG" else 1]
-        if columns:
-            with np.errstate(invalid="ignore"):
-                value = np.nanmean([np.asarray(c, dtype=np.float64) for c in columns], axis=0) ** power
-            good = np.isfinite(value)
-            # Only order and size matter for correlations; errors are taken as a tenth of the intensity.
-            sigma = 0.1 * np.abs(value[good]) + 0.01 * float(np.mean(np.abs(value[good])))
-            return Reference(hkl[good], value[good], sigma**2, cell, mtz.spacegroup)
-    raise FileError(f"reference={path}: no column of intensities (J, K) or amplitudes (F, G)")
 
 
 def solve_against(

@@ -11,6 +11,7 @@ import numpy as np
 from mxdask.cosym.pairs import ReflectionLists, correlate
 from mxdask.cosym.params import Params
 from mxdask.cosym.plan import Datasets, Plan, plan_datasets
+from mxdask.cosym.reference import solve_against
 from mxdask.cosym.settings_group import SettingsGroup
 from mxdask.cosym.solve import Solution, solve
 from mxdask.cosym.summary import log_solution, summarise
@@ -55,9 +56,19 @@ def run(
                 raise MxdaskError(f"cosym: {result.reason}")
         return dict(zip(elements, results, strict=True))
 
-    solution = solve(
-        datasets.sets, datasets.names, plan.lattice, plan.settings, plan.candidates, plan.core, params, correlate_all
-    )
+    if plan.reference is None:
+        symmetry = (plan.lattice, plan.settings, plan.candidates, plan.core)
+        solution = solve(datasets.sets, datasets.names, *symmetry, params, correlate_all)
+    else:
+        solution = solve_against(
+            datasets.sets,
+            plan.reference,
+            plan.lattice,
+            plan.settings,
+            plan.cell,
+            params.normalisation,
+            params.min_pairs,
+        )
     log_solution(solution, datasets, plan)
     changes, space_group = _changes(solution, datasets, plan)
     if not changes:

@@ -8,7 +8,9 @@ from typing import Any
 import gemmi
 import numpy as np
 
+from mxdask.cosym.pairs import PairMatrix
 from mxdask.cosym.plan import Datasets, Plan
+from mxdask.cosym.settings_group import SettingsGroup
 from mxdask.cosym.solve import Solution
 from mxdask.intensity.symmetry_tables import group_rows, group_table, operator_rows, operator_table
 from mxdask.lattice.operators import hkl_of, xyz_of
@@ -23,9 +25,10 @@ _HISTOGRAM_EDGES = np.linspace(-1.0, 1.0, 41)
 
 def log_solution(solution: Solution, datasets: Datasets, plan: Plan) -> None:
     """Tables of dimensions, operators, groups and reindexing operators."""
-    scan = solution.coordinates.functional_of_dimensions
-    logger.info("%s", text_table(["Dimensions", "Functional"], [[d, f"{f:.6g}"] for d, f in enumerate(scan, 1)]))
-    logger.info("Using %d dimensions for analysis", solution.coordinates.dimensions)
+    if solution.coordinates is not None:
+        scan = solution.coordinates.functional_of_dimensions
+        logger.info("%s", text_table(["Dimensions", "Functional"], [[d, f"{f:.6g}"] for d, f in enumerate(scan, 1)]))
+        logger.info("Using %d dimensions for analysis", solution.coordinates.dimensions)
     if plan.space_group is None:
         logger.info("%s", operator_table(solution.operators, with_counts=False))
         logger.info("%s", group_table(solution.groups))
@@ -55,7 +58,6 @@ def summarise(
     changes: dict[int, np.ndarray],
 ) -> dict[str, Any]:
     """The step's summary (JSON-able)."""
-    reduced = solution.coordinates.reduced
     return {
         "step": "cosym",
         "rows": _rows(experiments, plan, datasets, solution, changes),
@@ -71,22 +73,28 @@ def summarise(
         ],
         "operators": operator_rows(solution.operators),
         "groups": group_rows(solution.groups),
-        "dimensions": solution.coordinates.dimensions,
-        "functional": solution.coordinates.functional_of_dimensions.tolist(),
-        "explained_variance": solution.coordinates.power[: max(3, solution.coordinates.dimensions)].tolist(),
-        "rij_histogram": _histogram(solution),
-        "nij_quantiles": _pair_quantiles(solution),
-        "coordinates": {
-            "crystals": [datasets.names[i] for i in solution.solved],
-            "settings": [hkl_of(op) for op in _setting_ops(solution, plan)],
-            "points": np.round(reduced, 5).tolist(),
-        },
+        **_pair_data(solution, datasets, plan),
     }
 
 
-def _setting_ops(solution: Solution, plan: Plan) -> list[np.ndarray]:
-    n = solution.coordinates.points.shape[0]
-    return list(plan.lattice[:n]) if n == len(plan.lattice) else list(solution.class_ops[:n])
+def _pair_data(solution: Solution, datasets: Datasets, plan: Plan) -> dict[str, Any]:
+    """What the pair matrix and the coordinates look like; nothing if a reference made them superfluous."""
+    if solution.coordinates is None or solution.pair_matrix is None:
+        return {}
+    found = solution.coordinates
+    group = SettingsGroup.of(plan.lattice, plan.core)
+    return {
+        "dimensions": found.dimensions,
+        "functional": found.functional_of_dimensions.tolist(),
+        "explained_variance": found.power[: max(3, found.dimensions)].tolist(),
+        "rij_histogram": _histogram(solution.pair_matrix),
+        "nij_quantiles": _pair_quantiles(solution.pair_matrix),
+        "coordinates": {
+            "crystals": [datasets.names[i] for i in solution.solved],
+            "settings": [hkl_of(op) for op in group.ops],
+            "points": np.round(found.reduced, 5).tolist(),
+        },
+    }
 
 
 def _rows(
@@ -122,20 +130,18 @@ def _number(value: float) -> float | None:
     return round(float(value), 5) if np.isfinite(value) else None
 
 
-def _usable(solution: Solution) -> np.ndarray:
-    n = solution.pair_matrix.n
-    usable = n >= 3
-    usable[0][np.diag_indices(n.shape[1])] = False
-    return usable
-
-
-def _histogram(solution: Solution) -> dict[str, list[float]]:
-    counts, edges = np.histogram(solution.pair_matrix.r[_usable(solution)], bins=_HISTOGRAM_EDGES)
+def _histogram(pairs: PairMatrix) -> dict[str, list[float]]:
+    """Of the correlations of three reflections or more between different points."""
+    usable = pairs.n >= 3
+    usable[0][np.diag_indices(usable.shape[1])] = False
+    counts, edges = np.histogram(pairs.r[usable], bins=_HISTOGRAM_EDGES)
     return {"edges": np.round(edges, 3).tolist(), "counts": counts.tolist()}
 
 
-def _pair_quantiles(solution: Solution) -> dict[str, float]:
-    n = solution.pair_matrix.n[:, ~np.eye(solution.pair_matrix.n.shape[1], dtype=bool)]
+def _pair_quantiles(pairs: PairMatrix) -> dict[str, float]:
+    """How many reflections pairs of crystals share."""
+    different = ~np.eye(pairs.n.shape[1], dtype=np.bool_)
+    n = pairs.n[:, different]
     if n.size == 0:
         return {}
     return {f"{q:g}": float(np.quantile(n, q)) for q in (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)}

@@ -8,7 +8,7 @@ import numpy as np
 
 from mxdask.index.assign import assign
 from mxdask.index.lattices import reduced, too_large
-from mxdask.index.quality import bits_per_spot
+from mxdask.index.quality import NOTHING, Explanation, explain
 from mxdask.index.spots import SweepSpots
 
 _OFFSET_SPOTS = 300
@@ -18,6 +18,7 @@ _OFFSET_PENALTY = 0.05
 _LEAST_GAIN = 0.03
 _LINEAR_CYCLES = 3
 _LEAST_INDEXED = 5
+_NEAR = 0.05
 # A known cell is first laid on so many spots of lowest resolution.
 _FIRST_SPOTS = 60
 # Six more parameters must pay for themselves, and may not change the cell by more than this.
@@ -33,24 +34,19 @@ class Candidate:
     ----------
     rows : (3, 3) real-space vectors (rows, Å, datum frame).
     shift_px : (2,) shift of the detectors (fast, slow) at which the lattice fits.
-    n_indexed : spots within the tolerance. fraction : of those looked at.
-    spread : r.m.s. distance from whole-number indices of the indexed spots.
+    n_indexed : spots within the tolerance.
+    explanation : what the lattice says about the spots.
     """
 
     rows: np.ndarray
     shift_px: np.ndarray
     n_indexed: int = 0
-    fraction: float = 0.0
-    spread: float = np.inf
-
-    @property
-    def volume(self) -> float:
-        return abs(float(np.linalg.det(self.rows)))
+    explanation: Explanation = NOTHING
 
     @property
     def fit(self) -> float:
-        """Bits per spot by which the lattice tells more than points at random do (:func:`bits_per_spot`)."""
-        return bits_per_spot(self.fraction, self.spread)
+        """Bits per spot that the lattice explains."""
+        return self.explanation.bits
 
 
 def detector_shift(spots: SweepSpots, rows: np.ndarray, max_shift: float) -> np.ndarray:
@@ -128,7 +124,9 @@ def evaluate(
         hit = found.lattice >= 0
         if np.count_nonzero(hit) < _LEAST_INDEXED:
             return None
-        smaller = too_large(rows, found.hkl[hit], absent_threshold)
+        # Spots that are near a node by chance obey no rule: only those that clearly belong to the lattice are asked.
+        near = hit & (found.distance < max(_NEAR, explain(found.distance).spread))
+        smaller = too_large(rows, found.hkl[near], absent_threshold) if near.sum() >= _LEAST_INDEXED else None
         if smaller is not None:
             rows = smaller
         else:
@@ -184,6 +182,4 @@ def scored(spots: SweepSpots, candidate: Candidate, *, tolerance: float) -> Cand
     """Count the spots that a lattice explains."""
     rlp = spots.rlp + spots.shift_gradient @ candidate.shift_px
     found = assign(rlp, [np.linalg.inv(candidate.rows)], tolerance=tolerance)
-    hit = found.lattice >= 0
-    spread = float(np.sqrt(np.mean(found.distance[hit] ** 2))) if hit.any() else np.inf
-    return replace(candidate, n_indexed=int(hit.sum()), fraction=float(hit.mean()), spread=spread)
+    return replace(candidate, n_indexed=int(np.count_nonzero(found.lattice >= 0)), explanation=explain(found.distance))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from mxdask.errors import MxdaskError
 from mxdask.index.assign import Assignment, assign
 from mxdask.index.params import Indexing
+from mxdask.index.quality import Explanation, explain
 from mxdask.index.refinement import Fit, fit_models
 from mxdask.index.spots import SweepSpots
 from mxdask.models import Crystal
@@ -38,6 +40,11 @@ class Solution:
     @property
     def n_indexed(self) -> int:
         return int(np.count_nonzero(self.assignment.lattice >= 0))
+
+    @cached_property
+    def explanation(self) -> Explanation:
+        """What the lattices say about the spots."""
+        return explain(self.assignment.distance)
 
 
 def assign_spots(spots: SweepSpots, crystals: Sequence[Crystal], tolerance: float, d_min: float = 0.0) -> Assignment:

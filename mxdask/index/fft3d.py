@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import scipy.fft
 
@@ -12,6 +14,9 @@ from mxdask.index.periods import Periods, distinct, power, sharpen
 _WEIGHT_AT_LIMIT = 0.05
 _MAX_PEAKS = 300
 _MAX_SPOTS_TO_SHARPEN = 1000
+_NEIGHBOURS = sorted((d for d in product((-1, 0, 1), repeat=3) if any(d)), key=lambda d: sum(abs(x) for x in d))
+# Peaks must stand out this many times over the mean power of points at random; peaks as high as 0.15 always do.
+_ABOVE_NOISE, _ALWAYS = 3.0, 0.15
 
 
 def find_periods(rlp: np.ndarray, max_cell: float, params: Fft3d, *, min_cell: float = 3.0) -> Periods:
@@ -36,7 +41,9 @@ def find_periods(rlp: np.ndarray, max_cell: float, params: Fft3d, *, min_cell: f
     n += n % 2
     b_iso = params.b_iso if params.b_iso is not None else -4.0 * d_min**2 * np.log(_WEIGHT_AT_LIMIT)
     weights = np.exp(-b_iso / 4.0 * np.einsum("ij,ij->i", used, used))
-    peaks = _peaks(_power_map(used, weights, n, d_min), n, params.peak_cutoff, min_cell / (0.5 * d_min))
+    noise = float(weights @ weights) / float(weights.sum()) ** 2
+    cutoff = max(params.peak_cutoff, min(_ALWAYS, _ABOVE_NOISE * noise))
+    peaks = _peaks(_power_map(used, weights, n, d_min), n, cutoff, min_cell / (0.5 * d_min))
     vectors = peaks * (0.5 * d_min)
     vectors = vectors[np.linalg.norm(vectors, axis=1) < 1.2 * max_cell]
     lowest = np.argsort(-weights, kind="stable")[:_MAX_SPOTS_TO_SHARPEN]
@@ -72,15 +79,12 @@ def _peaks(power_map: np.ndarray, n: int, cutoff: float, min_radius: float) -> n
     x, rest = np.divmod(candidates, n * half)
     y, z = np.divmod(rest, half)
     heights = flat[candidates]
-    top = np.ones(len(candidates), dtype=bool)
-    for dx in (-1, 0, 1):
-        for dy in (-1, 0, 1):
-            for dz in (-1, 0, 1):
-                if (dx, dy, dz) != (0, 0, 0):
-                    top &= heights >= _at(power_map, x + dx, y + dy, z + dz, n)
-    position = np.column_stack([x, y, z])[top]
+    # Nearest neighbours first: they rule out most points, which need not be compared with the others.
+    for dx, dy, dz in _NEIGHBOURS:
+        top = heights >= _at(power_map, x + dx, y + dy, z + dz, n)
+        x, y, z, heights = x[top], y[top], z[top], heights[top]
+    position = np.column_stack([x, y, z])
     position = np.where(position >= n // 2, position - n, position)
-    heights = heights[top]
     far = np.linalg.norm(position, axis=1) > min_radius
     position, heights = position[far], heights[far]
     best = np.argsort(-heights, kind="stable")[:_MAX_PEAKS]

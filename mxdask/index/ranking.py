@@ -13,7 +13,7 @@ from mxdask.index.candidates import Candidate
 from mxdask.index.cycles import assign_spots
 from mxdask.index.known_symmetry import TargetSymmetry, cell_text, target_crystal
 from mxdask.index.params import Indexing
-from mxdask.index.quality import bits_per_spot
+from mxdask.index.quality import explain
 from mxdask.index.refinement import fit_models
 from mxdask.index.spots import SweepSpots
 from mxdask.text import text_table
@@ -84,11 +84,10 @@ def _refined(
     hit = again.lattice >= 0
     if np.count_nonzero(hit) < _LEAST_INDEXED:
         return None
-    fraction = float(hit.sum()) / max(1, int(np.count_nonzero(moved.d >= d_min * (1 - 1e-9))))
-    spread = float(np.sqrt(np.mean(again.distance[hit] ** 2)))
-    volume = fit.crystals[0].volume
+    looked_at = again.distance[moved.d >= d_min * (1 - 1e-9)]
+    fraction = np.count_nonzero(hit) / max(1, len(looked_at))
     return RefinedCandidate(
-        candidate, volume, fraction, bits_per_spot(min(fraction, 1.0), spread), float(np.hypot(*fit.rmsd_mm[:2]))
+        candidate, fit.crystals[0].volume, fraction, explain(looked_at).bits, float(np.hypot(*fit.rmsd_mm[:2]))
     )
 
 

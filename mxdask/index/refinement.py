@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mxdask.errors import MxdaskError
 from mxdask.index.assign import Assignment
 from mxdask.index.params import Indexing
 from mxdask.index.spots import SweepSpots
@@ -92,7 +93,10 @@ def fit_models(
         minimum_sample=_QUICK_SAMPLE if quick else 1000,
         max_iterations=_QUICK_STEPS if quick else 100,
     )
-    result = refine_static(experiments, table, options)
+    try:
+        result = refine_static(experiments, table, options)
+    except (ValueError, np.linalg.LinAlgError) as error:  # a wrong candidate can leave nothing that determines a model
+        raise MxdaskError(f"refinement of the lattice is degenerate ({error})") from error
     return Fit(result.experiments, result.reflections, result.rmsd, result.rmsd_mm, result.notes, len(crystals))
 
 

@@ -123,7 +123,7 @@ def _evaluate_all(
 
 
 def _is_convincing(candidate: Candidate) -> bool:
-    return candidate.fraction > _CONVINCING_FRACTION and candidate.spread < _CONVINCING_SPREAD
+    return candidate.explanation.fraction > _CONVINCING_FRACTION and candidate.explanation.spread < _CONVINCING_SPREAD
 
 
 def _with_target(

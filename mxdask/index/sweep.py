@@ -12,7 +12,7 @@ from mxdask.index.cycles import Solution, assign_spots, refine_cycles
 from mxdask.index.known_symmetry import TargetSymmetry, cell_text, target_crystal
 from mxdask.index.max_cell import estimate_max_cell
 from mxdask.index.params import Indexing
-from mxdask.index.quality import bits_per_spot, chance_bits
+from mxdask.index.quality import chance_bits
 from mxdask.index.ranking import best_refined
 from mxdask.index.search import SearchResult, is_same_orientation, search, worth_refining
 from mxdask.index.spots import SweepSpots
@@ -23,7 +23,7 @@ from mxdask.table import ReflectionTable
 
 _KNOWN_CELL_FACTOR = 1.3
 # A solution whose spots lie farther from whole-number indices than this is kept, but the other searches are tried, too.
-_CONVINCING_SPREAD = 0.1
+_CONVINCING_SPREAD = 0.06
 
 
 @dataclass(frozen=True)
@@ -82,26 +82,15 @@ def index_spots(spots: SweepSpots, params: Indexing, crystals: Sequence[Crystal]
         solution, problem = _solve(spots, found, target, params)
         lines.append(f"{attempt.why or 'default'}: {found.note}{'; ' + problem if problem else ''}")
         reasons.append(problem)
-        if solution is not None and (best is None or solution_bits(solution) > solution_bits(best[0])):
+        if solution is not None and (best is None or solution.explanation.bits > best[0].explanation.bits):
             best = solution, attempt
-        if best is not None and spread_of(best[0]) < _CONVINCING_SPREAD:
+        if best is not None and best[0].explanation.spread < _CONVINCING_SPREAD:
             break
     if best is None:
         return Outcome(None, attempts=lines, reason=reasons[0] or "no lattice found", max_cell=first_cell)
     solution, attempt = best
     solution = _more_lattices(solution, target, params, attempt, lines)
     return Outcome(solution, attempt.method, lines, max_cell=first_cell)
-
-
-def spread_of(solution: Solution) -> float:
-    """R.m.s. distance of the indexed spots from whole-number indices."""
-    hit = solution.assignment.lattice >= 0
-    return float(np.sqrt(np.mean(solution.assignment.distance[hit] ** 2))) if hit.any() else float("inf")
-
-
-def solution_bits(solution: Solution) -> float:
-    """Bits per spot that the lattices of a solution explain (see :mod:`mxdask.index.quality`)."""
-    return bits_per_spot(float(np.mean(solution.assignment.lattice >= 0)), spread_of(solution))
 
 
 def attempts(spots: SweepSpots, params: Indexing, target: TargetSymmetry) -> Iterator[Attempt]:
@@ -182,7 +171,7 @@ def _doubt(solution: Solution, target: TargetSymmetry, params: Indexing) -> str:
             f"the best lattice ({cell_text(solution.crystals[0].real_space)}) explains only "
             f"{solution.n_indexed} of {n} spots"
         )
-    if solution_bits(solution) * n < chance_bits(3 if target.cell is not None else 9):
+    if solution.explanation.bits * n < chance_bits(3 if target.cell is not None else 9):
         return (
             f"the best lattice ({cell_text(solution.crystals[0].real_space)}, {solution.n_indexed} of {n} spots) "
             "fits no better than one to random spots"

@@ -13,7 +13,7 @@ from mxdask.index.params import Indexing
 from mxdask.index.prepare import Sweep
 from mxdask.index.shared_geometry import Displacement, with_beam_centre_of
 from mxdask.index.spots import SweepSpots
-from mxdask.index.sweep import Outcome, index_spots, solution_bits
+from mxdask.index.sweep import Outcome, index_spots
 from mxdask.index.symmetric_cell import constrained_if_undetermined
 from mxdask.models import Crystal
 from mxdask.table import ReflectionTable
@@ -69,7 +69,7 @@ def index_with_cell(sweep: Sweep, params: Indexing, cell: tuple[float, ...], bef
     lines = [*before.outcome.attempts, *(f"consensus cell, {line}" for line in again.attempts)]
     if again.solution is None:
         return replace(before, outcome=replace(before.outcome, attempts=lines))
-    if before.solution is not None and solution_bits(again.solution) < solution_bits(before.solution):
+    if before.solution is not None and again.solution.explanation.bits < before.solution.explanation.bits:
         lines.append("kept its own cell, which explains the spots better")
         return replace(before, outcome=replace(before.outcome, attempts=lines))
     outcome = replace(again, attempts=lines, max_cell=before.outcome.max_cell)

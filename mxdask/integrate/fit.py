@@ -48,7 +48,13 @@ def candidates(measured: Measured) -> Measured:
     """The reflections of a block that are fit to teach the profile."""
     t = measured.table
     strong = t["intensity.sum.value"] >= STRONG * np.sqrt(np.maximum(t["intensity.sum.variance"], 1e-9))
-    bad = Flag.DONT_INTEGRATE | Flag.OVERLOADED | Flag.FOREGROUND_INCLUDES_BAD_PIXELS | Flag.IN_POWDER_RING
+    bad = (
+        Flag.DONT_INTEGRATE
+        | Flag.OVERLOADED
+        | Flag.OVERLAPPED_FG
+        | Flag.FOREGROUND_INCLUDES_BAD_PIXELS
+        | Flag.IN_POWDER_RING
+    )
     good = strong & (t["partiality"] > COMPLETE) & t.has_flags(Flag.INTEGRATED_SUM) & ~t.has_flags(bad, any=True)
     rows = np.flatnonzero(good)
     return Measured(t.select(rows), measured.pixels.select(rows), (), 0)

@@ -9,6 +9,7 @@ from mxdask.integrate.profile_kernels import rocking_fractions, surface_value
 
 MAX_ITERATIONS = 100
 TOLERANCE = 1e-4
+MOST_LEFT_OUT = 8
 
 INTENSITY, VARIANCE, CORRELATION, COVERAGE = 0, 1, 2, 3
 
@@ -69,7 +70,7 @@ def fit_profiles(
         floor = background[i] + 0.5 / max(1.0, n_background[i])
         pixels = counts[count_start[i] : count_start[i + 1]]
         intensity = _maximum(pixels, m, depth, shape, rocking, use, background[i], floor)
-        for _ in range(3):
+        for _ in range(MOST_LEFT_OUT):
             if not _leave_out(
                 pixels, m, depth, shape, rocking, use, background[i], floor, intensity, mismatch, outlier
             ):

@@ -24,8 +24,8 @@ class ForegroundPixels:
     counts: np.ndarray
 
     def select(self, rows: np.ndarray) -> ForegroundPixels:
-        pixel_start, pixels = _ranges(self.pixel_start, rows)
-        count_start, counts = _ranges(self.count_start, rows)
+        pixel_start, pixels = ranges(self.pixel_start, rows)
+        count_start, counts = ranges(self.count_start, rows)
         return ForegroundPixels(pixel_start, self.uv[pixels], count_start, self.counts[counts])
 
     @staticmethod
@@ -45,7 +45,7 @@ def starts(sizes: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
-def _ranges(start: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ranges(start: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """New starts, and the elements, of the chosen rows."""
     sizes = np.diff(start)[rows]
     new = starts(sizes)

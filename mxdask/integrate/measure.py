@@ -12,6 +12,7 @@ from mxdask.integrate import summation_kernels as columns
 from mxdask.integrate.foreground import ForegroundPixels, starts
 from mxdask.integrate.gather_kernels import copy_frame, foreground_pixels
 from mxdask.integrate.mask_kernels import foreground_planes
+from mxdask.integrate.overlaps import leave_out_neighbours
 from mxdask.integrate.panels import panel_records
 from mxdask.integrate.params import Params
 from mxdask.integrate.prepare import Prepared
@@ -69,7 +70,9 @@ def measure(prepared: Prepared, params: Params) -> Measured:
         records, panel, s0, s1, box, plane, foreground, offset, values, pixel_start, count_start, uv, counts
     )
     out = _with_results(table, experiment, integers, reals, params.valid_foreground_threshold)
-    return Measured(out, ForegroundPixels(pixel_start, uv, count_start, counts), missing, n_frames)
+    pixels = ForegroundPixels(pixel_start, uv, count_start, counts)
+    out.set_flags(leave_out_neighbours(pixels, box[:, 4], prepared.neighbours), Flag.OVERLAPPED_FG)
+    return Measured(out, pixels, missing, n_frames)
 
 
 def _read_boxes(

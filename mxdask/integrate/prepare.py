@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,15 @@ from mxdask.geometry.kabsch import partiality, zeta
 from mxdask.geometry.predict_all import PredictedReflections, predict_all
 from mxdask.integrate.boxes import bounding_boxes
 from mxdask.integrate.corrections import lp_factors, on_ice_ring, quantum_efficiency
+from mxdask.integrate.overlaps import Extent, Neighbours, find_neighbours
 from mxdask.integrate.params import Params
 from mxdask.integrate.profile_model import ProfileModel
 from mxdask.integrate.reference import match_reference, select_reference
 from mxdask.models import Experiment
 from mxdask.table import Flag, ReflectionTable
 
+# A neighbour of which less than this part is recorded takes no pixels away.
+SMALLEST_NEIGHBOUR = 1e-3
 # What a prediction takes over from the spot that was found for it.
 _INHERITED = np.uint64(Flag.INDEXED | Flag.USED_IN_REFINEMENT | Flag.STRONG)
 
@@ -29,14 +33,16 @@ class Prepared:
     ----------
     experiment, model : the crystal and its widths.
     table : one row per prediction, ordered by frame coordinate, h, k, l: all columns that need no pixels.
+    neighbours : reflections whose foregrounds touch.
     """
 
     experiment: Experiment
     model: ProfileModel
     table: ReflectionTable
+    neighbours: Neighbours
 
     def rows(self, rows: np.ndarray) -> Prepared:
-        return Prepared(self.experiment, self.model, self.table.select(rows))
+        return Prepared(self.experiment, self.model, self.table.select(rows), self.neighbours.select(rows))
 
 
 def predict_for(experiment: Experiment, params: Params) -> PredictedReflections:
@@ -55,38 +61,62 @@ def predict_for(experiment: Experiment, params: Params) -> PredictedReflections:
     return predictions
 
 
-def prepare(experiment: Experiment, spots: ReflectionTable, model: ProfileModel, params: Params) -> Prepared:
-    """Predict, and fill every column that does not need pixels (back.md 5, steps 3-6)."""
-    p = predict_for(experiment, params)  # checks that all models are there
-    beam, detector, goniometer, scan = experiment.beam, experiment.detector, experiment.goniometer, experiment.scan
-    crystal = experiment.crystal
-    assert (
-        beam is not None
-        and detector is not None
-        and goniometer is not None
-        and scan is not None
-        and crystal is not None
-    )
-    z = zeta(goniometer.lab_axis, beam.s0, p.s1)
-    phi = p.xyz_mm[:, 2]
-    box = bounding_boxes(experiment, p.panel, p.s1, phi, z, model)
+def prepare(
+    experiment: Experiment,
+    spots: ReflectionTable,
+    model: ProfileModel,
+    params: Params,
+    others: Sequence[tuple[Experiment, ProfileModel]] = (),
+) -> Prepared:
+    """Predict, and fill every column that does not need pixels (back.md 5, steps 3-6).
 
-    d = 1.0 / np.linalg.norm(p.miller_index @ crystal.A.T, axis=1)
+    ``others`` : the further lattices of the sweep, whose reflections may share pixels with this one's.
+    """
+    p = predict_for(experiment, params)  # checks that all models are there
+    assert experiment.beam is not None and experiment.detector is not None and experiment.goniometer is not None
+    assert experiment.crystal is not None
+    columns = _geometry(experiment, p, model)
+    d = 1.0 / np.linalg.norm(p.miller_index @ experiment.crystal.A.T, axis=1)
     flags = np.full(len(p), Flag.PREDICTED, dtype=np.uint64)
     reference = match_reference(select_reference(spots), p)
     flags[reference.predicted] |= (reference.spots["flags"] & _INHERITED) | np.uint64(Flag.REFERENCE_SPOT)
     filters = params.profile.gaussian_rs.filter
-    flags[np.abs(z) < filters.min_zeta] |= np.uint64(Flag.DONT_INTEGRATE)
+    flags[np.abs(columns["zeta"]) < filters.min_zeta] |= np.uint64(Flag.DONT_INTEGRATE)
     if filters.ice_rings:
         flags[on_ice_ring(d)] |= np.uint64(Flag.IN_POWDER_RING)
     table = ReflectionTable(
         {
             "miller_index": p.miller_index, "entering": p.entering, "panel": p.panel, "s1": p.s1,
-            "xyzcal.px": p.xyz_px, "xyzcal.mm": p.xyz_mm, "bbox": box, "zeta": z, "d": d, "flags": flags,
-            "partiality": partiality(z, model.sigma_m, phi, scan.angle(box[:, 4]), scan.angle(box[:, 5])),
-            "lp": lp_factors(beam, goniometer, p.s1), "qe": quantum_efficiency(detector, p.panel, p.s1),
-            "partial_id": np.arange(len(p)),
+            "xyzcal.px": p.xyz_px, "xyzcal.mm": p.xyz_mm, "d": d, "flags": flags, "partial_id": np.arange(len(p)),
+            "lp": lp_factors(experiment.beam, experiment.goniometer, p.s1),
+            "qe": quantum_efficiency(experiment.detector, p.panel, p.s1), **columns,
         }
     )  # fmt: skip
+    neighbours = find_neighbours(
+        _extent(p, columns, model), experiment.beam.s0, [_extent_of(e, m, params) for e, m in others]
+    )
+    prepared = Prepared(experiment, model, table, neighbours)
     wanted = params.prediction.d_max
-    return Prepared(experiment, model, table if wanted is None else table.select(d <= wanted))
+    return prepared if wanted is None else prepared.rows(np.flatnonzero(d <= wanted))
+
+
+def _geometry(experiment: Experiment, p: PredictedReflections, model: ProfileModel) -> dict[str, np.ndarray]:
+    """Columns zeta, bbox and partiality."""
+    beam, goniometer, scan = experiment.beam, experiment.goniometer, experiment.scan
+    assert beam is not None and goniometer is not None and scan is not None
+    z = zeta(goniometer.lab_axis, beam.s0, p.s1)
+    phi = p.xyz_mm[:, 2]
+    box = bounding_boxes(experiment, p.panel, p.s1, phi, z, model)
+    part = partiality(z, model.sigma_m, phi, scan.angle(box[:, 4]), scan.angle(box[:, 5]))
+    return {"zeta": z, "bbox": box, "partiality": part}
+
+
+def _extent(p: PredictedReflections, columns: dict[str, np.ndarray], model: ProfileModel) -> Extent:
+    """Where foregrounds lie; a reflection of which nothing is recorded is on no image."""
+    recorded = columns["partiality"] > SMALLEST_NEIGHBOUR
+    return Extent(p.s1, np.where(recorded[:, None], columns["bbox"][:, 4:], 0), model.delta_b)
+
+
+def _extent_of(experiment: Experiment, model: ProfileModel, params: Params) -> Extent:
+    p = predict_for(experiment, params)
+    return _extent(p, _geometry(experiment, p, model), model)

@@ -82,12 +82,33 @@ def _nodes(
     # lenders never borrow, so two passes put every node before those that need it
     for index in sorted(range(len(experiments)), key=lambda i: (bool(lenders[i]), i)):
         borrowed = [flow.task(profile_of, nodes[i], name="borrow-profile") for i in lenders[index]]
-        nodes[index] = _graph(flow, experiments[index], spots[index], models[index], params, borrowed)
+        others = _other_lattices(experiments, models, index)
+        nodes[index] = _graph(flow, experiments[index], spots[index], models[index], params, others, borrowed)
     return [nodes[i] for i in range(len(experiments))]
 
 
+def _other_lattices(experiments: ExperimentList, models: list[Any], index: int) -> list[tuple[Experiment, Any]]:
+    """The further lattices of a sweep, with their widths."""
+    sweep = experiments[index].imageset
+    return [
+        (e, m)
+        for i, (e, m) in enumerate(zip(experiments, models, strict=True))
+        if i != index
+        and sweep is not None
+        and e.imageset is sweep
+        and e.crystal is not None
+        and not isinstance(m, Failed)
+    ]
+
+
 def _graph(
-    flow: Flow, experiment: Experiment, spots: ReflectionTable, model: Any, params: Params, borrowed: list[Any]
+    flow: Flow,
+    experiment: Experiment,
+    spots: ReflectionTable,
+    model: Any,
+    params: Params,
+    others: list[tuple[Experiment, Any]],
+    borrowed: list[Any],
 ) -> Any:
     """The node that yields one crystal's :class:`Integrated`.
 
@@ -98,10 +119,10 @@ def _graph(
     blocks = plan_blocks(experiment, params.block)
     if len(blocks) == 1 or isinstance(model, Failed):
         return flow.task(
-            integrate_sweep, experiment, spots, model, params, borrowed, name="integrate", keep=not borrowed
+            integrate_sweep, experiment, spots, model, params, others, borrowed, name="integrate", keep=not borrowed
         )
     parts = scan_parts(experiment, params.profile.gaussian_rs.fitting.scan_step)
-    prepared = flow.task(prepare, experiment, spots, model, params, name="predict")
+    prepared = flow.task(prepare, experiment, spots, model, params, others, name="predict")
     measured = [flow.task(measure_block, prepared, block, params, name="integrate-block") for block in blocks]
     taught = [flow.task(candidates, m, name="reference") for m in measured]
     profiles = {}
@@ -136,11 +157,16 @@ def _blocks_near(blocks: list[tuple[int, int]], parts: np.ndarray, part: int, ma
 
 
 def integrate_sweep(
-    experiment: Experiment, spots: ReflectionTable, model: ProfileModel, params: Params, borrowed: list[Any]
+    experiment: Experiment,
+    spots: ReflectionTable,
+    model: ProfileModel,
+    params: Params,
+    others: list[tuple[Experiment, ProfileModel]],
+    borrowed: list[Any],
 ) -> Integrated:
     """A whole sweep as one block. ``borrowed``: profiles of other crystals (or Failed) to start from."""
     assert experiment.scan is not None
-    prepared = prepare(experiment, spots, model, params)
+    prepared = prepare(experiment, spots, model, params, others)
     measured = measure(prepared, params)
     parts = scan_parts(experiment, params.profile.gaussian_rs.fitting.scan_step)
     taught = candidates(measured)

@@ -50,9 +50,9 @@ def _bin_means(intensity: np.ndarray, s: np.ndarray) -> np.ndarray:
 
 
 def _running_mean(intensity: np.ndarray, s: np.ndarray, n_nodes: int = 60) -> np.ndarray:
-    """Nadaraya-Watson mean with a width that holds about a fifteenth of the reflections."""
+    """Nadaraya-Watson mean with a width that holds about a fiftieth of the reflections."""
     nodes = np.quantile(s, np.linspace(0, 1, n_nodes))
-    width = np.maximum(np.gradient(np.quantile(s, np.linspace(0, 1, 16))).mean(), 1e-12)
+    width = max(float(np.median(np.diff(np.quantile(s, np.linspace(0, 1, 51))))), 1e-12)
     weight = np.exp(-0.5 * ((s[None, :] - nodes[:, None]) / width) ** 2)
     return np.interp(s, nodes, weight @ intensity / weight.sum(axis=1))
 

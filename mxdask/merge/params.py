@@ -43,6 +43,9 @@ class Params(StepParams):
     wavelength_tolerance: float = Field(
         1e-4, ge=0, description="wavelengths nearer than this are one", json_schema_extra={"unit": "Å"}
     )
+    max_relative_sigma: float | None = Field(
+        None, gt=0, description="leave out reflections whose error is above this times the mean intensity around them"
+    )
     merging: MergingParams = MergingParams()
     r_free_flags: RFreeFlags = RFreeFlags()
     output: OutputNames = OutputNames()

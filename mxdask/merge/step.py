@@ -14,6 +14,7 @@ from mxdask import __version__
 from mxdask.errors import MxdaskError
 from mxdask.flow import Flow
 from mxdask.intensity.cells import common_space_group, median_cell
+from mxdask.intensity.information import barely_measured
 from mxdask.intensity.merging import Merged, Unmerged
 from mxdask.intensity.merging import merge as merge_unmerged
 from mxdask.intensity.observations import Filters, Observations, best_choice, select_observations
@@ -103,6 +104,8 @@ def _merge_one(
 ) -> tuple[Merged, list[Column], dict[str, Any]]:
     """One wavelength: merged data, columns, statistics (also printed)."""
     data = Unmerged.of(observations.hkl, observations.intensity, observations.variance, cell, space_group)
+    if params.max_relative_sigma is not None:
+        data = _without_barely_measured(data, params.max_relative_sigma)
     merged = merge_unmerged(data)
     columns = intensity_columns(merged, params.anomalous)
     told: dict[str, Any] = {}
@@ -119,6 +122,21 @@ def _merge_one(
     return merged, columns, {
         "shells": shells.as_lists(), "overall": overall.row(0), "table1": columns1, "french_wilson": told,
     }  # fmt: skip
+
+
+def _without_barely_measured(data: Unmerged, max_relative_sigma: float) -> Unmerged:
+    """Leave out reflections whose error is far above what their resolution makes one expect."""
+    bad = barely_measured(data, max_relative_sigma)
+    if bad.any():
+        _log.info(
+            "%d of %d unique reflections are hardly measured (σ above %g times the mean intensity around them), left out",
+            int(bad.sum()), len(bad), max_relative_sigma,
+        )  # fmt: skip
+    keep = ~bad[data.asu.group]
+    return Unmerged.of(
+        np.where(data.asu.plus[:, None], data.asu.hkl, -data.asu.hkl)[keep], data.intensity[keep],
+        data.variance[keep], data.cell, data.space_group,
+    )  # fmt: skip
 
 
 def _join(parts: Sequence[tuple[Merged, list[Column]]]) -> tuple[np.ndarray, list[Column]]:

@@ -14,35 +14,35 @@ CrystalWord = Literal["all", "cell", "orientation"]
 DetectorWord = Literal["all", "position", "orientation", "distance"]
 
 
-def _unit(unit: str) -> dict[str, Any]:
-    return {"unit": unit}
+def _field(default: Any, *, description: str, unit: str = "", **limits: Any) -> Any:
+    return Field(default, description=description, json_schema_extra={"unit": unit}, **limits)
 
 
 class AutoReduction(StepParams):
-    action: Literal["fix", "fail"] = Field(
+    action: Literal["fix", "fail"] = _field(
         "fix", description="What to do with a model that has too few reflections: hold it and say so, or fail"
     )
-    min_nref_per_parameter: int = Field(5, ge=1, description="Reflections each parameter needs")
+    min_nref_per_parameter: int = _field(5, ge=1, description="Reflections each parameter needs")
 
 
 class BeamParams(StepParams):
-    fix: tuple[BeamWord, ...] = Field(("in_spindle_plane", "wavelength"), description="Parts of the beam to hold")
+    fix: tuple[BeamWord, ...] = _field(("in_spindle_plane", "wavelength"), description="Parts of the beam to hold")
 
 
 class UnitCellParams(StepParams):
-    force_static: bool | None = Field(
+    force_static: bool | None = _field(
         None, description="Keep the cell constant along the scan while the orientation varies; Auto: for sweeps < 36°"
     )
 
 
 class CrystalParams(StepParams):
-    fix: tuple[CrystalWord, ...] = Field((), description="Parts of the crystals to hold")
+    fix: tuple[CrystalWord, ...] = _field((), description="Parts of the crystals to hold")
     unit_cell: UnitCellParams = UnitCellParams()
 
 
 class DetectorParams(StepParams):
-    fix: tuple[DetectorWord, ...] = Field((), description="Parts of the detectors to hold")
-    hierarchy_level: int = Field(
+    fix: tuple[DetectorWord, ...] = _field((), description="Parts of the detectors to hold")
+    hierarchy_level: int = _field(
         0,
         ge=0,
         description="0: all panels move as one body; n: each group at level n of the hierarchy by itself",
@@ -50,20 +50,20 @@ class DetectorParams(StepParams):
 
 
 class GoniometerParams(StepParams):
-    fix: bool = Field(True, description="Hold the direction of the spindle")
+    fix: bool = _field(True, description="Hold the direction of the spindle")
 
 
 class Parameterisation(StepParams):
-    scan_varying: bool | None = Field(
+    scan_varying: bool | None = _field(
         None,
         description="Let crystals change along the scan. Auto: where the sweep has at least 5° and enough reflections; "
         "False also keeps crystals shared by several scans shared",
     )
-    interval_width_degrees: float = Field(
-        36.0, gt=0, description="Distance of the samples of scan-varying parameters", json_schema_extra=_unit("°")
+    interval_width_degrees: float = _field(
+        36.0, gt=0, description="Distance of the samples of scan-varying parameters", unit="°"
     )
-    block_width: float | None = Field(
-        None, gt=0, description="Part of the scan that gets one model; Auto: an image", json_schema_extra=_unit("°")
+    block_width: float | None = _field(
+        None, gt=0, description="Part of the scan that gets one model; Auto: an image", unit="°"
     )
     auto_reduction: AutoReduction = AutoReduction()
     beam: BeamParams = BeamParams()
@@ -73,75 +73,73 @@ class Parameterisation(StepParams):
 
 
 class Sharing(StepParams):
-    detector: Literal["auto", "shared", "per_sweep", "reference", "fixed"] = Field(
+    detector: Literal["auto", "shared", "per_sweep", "reference", "fixed"] = _field(
         "auto",
         description="Beam and detector of several sweeps. auto: one for all whose panels are the same and whose "
         "positions agree within the tolerances; shared: one whatever the positions; per_sweep: one each; reference: "
         "those of the sweep with most reflections, held for the others; fixed: all held as they come",
     )
-    position_tolerance: float = Field(
+    position_tolerance: float = _field(
         0.03,
         gt=0,
         description="Largest difference of origins for auto",
-        json_schema_extra=_unit("of the distance"),
+        unit="of the distance",
     )
-    angle_tolerance: float = Field(
-        1.0, gt=0, description="Largest difference of panel and beam directions for auto", json_schema_extra=_unit("°")
+    angle_tolerance: float = _field(
+        1.0, gt=0, description="Largest difference of panel and beam directions for auto", unit="°"
     )
 
 
 class Restraints(StepParams):
-    geometry: bool = Field(
+    geometry: bool = _field(
         True,
         description="Weak Gaussian priors about the starting beam and detector, and on drifts of the orientation: "
         "they hold what narrow wedges cannot determine; off for results to compare with DIALS",
     )
-    distance: float | None = Field(0.01, gt=0, description="σ of the distance", json_schema_extra=_unit("fraction"))
-    shift: float | None = Field(2.0, gt=0, description="σ of shifts of the detector", json_schema_extra=_unit("mm"))
-    tilt: float | None = Field(2.0, gt=0, description="σ of tilts of the detector", json_schema_extra=_unit("mrad"))
-    beam: float | None = Field(0.5, gt=0, description="σ of the direction of the beam", json_schema_extra=_unit("mrad"))
-    drift: float | None = Field(
-        0.2, gt=0, description="σ of a crystal's turn between samples of a scan", json_schema_extra=_unit("mrad")
-    )
+    distance: float | None = _field(0.01, gt=0, description="σ of the distance", unit="fraction")
+    shift: float | None = _field(2.0, gt=0, description="σ of shifts of the detector", unit="mm")
+    tilt: float | None = _field(2.0, gt=0, description="σ of tilts of the detector", unit="mrad")
+    beam: float | None = _field(0.5, gt=0, description="σ of the direction of the beam", unit="mrad")
+    drift: float | None = _field(0.2, gt=0, description="σ of a crystal's turn between samples of a scan", unit="mrad")
 
 
 class Tukey(StepParams):
-    iqr_multiplier: float = Field(1.5, gt=0, description="Fences, in interquartile ranges beyond the quartiles")
+    iqr_multiplier: float = _field(1.5, gt=0, description="Fences, in interquartile ranges beyond the quartiles")
 
 
 class Outlier(StepParams):
-    algorithm: Literal["mcd", "tukey", "null"] = Field(
+    algorithm: Literal["mcd", "tukey", "null"] = _field(
         "mcd",
         description="Outliers by minimum covariance determinant, or Tukey's fences, on x, y, φ residuals",
     )
-    block_width: float | None = Field(
-        None, gt=0, description="Part of a scan judged together; Auto: at least 18°", json_schema_extra=_unit("°")
+    block_width: float | None = _field(
+        None, gt=0, description="Part of a scan judged together; Auto: at least 18°", unit="°"
     )
-    minimum_number_of_reflections: int = Field(
+    minimum_number_of_reflections: int = _field(
         20, ge=8, description="Smaller parts are judged together with their neighbours, small sweeps with each other"
     )
     tukey: Tukey = Tukey()
 
 
 class Reflections(StepParams):
-    reflections_per_degree: float | None = Field(
-        None, gt=0, description="Random sample per degree of scan; Auto: all", json_schema_extra=_unit("1/°")
+    reflections_per_degree: float | None = _field(
+        None, gt=0, description="Random sample per degree of scan; Auto: all", unit="1/°"
     )
-    minimum_sample_size: int = Field(1000, ge=1, description="Smallest sample")
-    maximum_sample_size: int | None = Field(None, ge=1, description="Largest sample")
-    random_seed: int = Field(42, description="Seed of samples and of outlier rejection, for every sweep the same")
-    close_to_spindle_cutoff: float = Field(
-        0.02, ge=0, description="Leave out reflections with |axis·(s1 × s0)| below", json_schema_extra=_unit("Å⁻²")
+    minimum_sample_size: int = _field(1000, ge=1, description="Smallest sample")
+    maximum_sample_size: int | None = _field(None, ge=1, description="Largest sample")
+    random_seed: int = _field(42, description="Seed of samples and of outlier rejection, for every sweep the same")
+    close_to_spindle_cutoff: float = _field(
+        0.02, ge=0, description="Leave out reflections with |axis·(s1 × s0)| below", unit="Å⁻²"
     )
-    scan_margin: float = Field(0.0, ge=0, description="Leave out either end of the scan", json_schema_extra=_unit("°"))
-    exclude_truncated: bool = Field(
+    scan_margin: float = _field(0.0, ge=0, description="Leave out either end of the scan", unit="°")
+    exclude_truncated: bool = _field(
         True, description="Leave out spots cut by the first or last image, if enough others remain; DIALS uses them"
     )
     outlier: Outlier = Outlier()
 
 
 class Refinery(StepParams):
-    max_iterations: int = Field(100, ge=1, description="Most steps of the minimiser")
+    max_iterations: int = _field(100, ge=1, description="Most steps of the minimiser")
 
 
 class Refinement(StepParams):
@@ -153,9 +151,9 @@ class Refinement(StepParams):
 
 
 class Params(StepParams):
-    n_static_macrocycles: int = Field(2, ge=1, description="Rounds of outlier rejection and fit, crystals static")
-    n_varying_macrocycles: int = Field(2, ge=1, description="The same with crystals varying along the scan")
-    separate_independent_sets: bool = Field(True, description="Refine sweeps that share no model by themselves")
+    n_static_macrocycles: int = _field(2, ge=1, description="Rounds of outlier rejection and fit, crystals static")
+    n_varying_macrocycles: int = _field(2, ge=1, description="The same with crystals varying along the scan")
+    separate_independent_sets: bool = _field(True, description="Refine sweeps that share no model by themselves")
     refinement: Refinement = Refinement()
 
 

@@ -95,6 +95,12 @@ class Merging(StepParams):
     """Merging statistics."""
 
     nbins: int = Field(20, ge=1, description="resolution shells")
+    cc_half: float | None = Field(
+        0.3,
+        gt=0,
+        lt=1,
+        description="the resolution where CC½ falls to this is reported, and used by process; None: not",
+    )
 
 
 class Params(StepParams):

@@ -10,6 +10,7 @@ import numpy as np
 
 from mxdask.scale.combine import choose_i_mid
 from mxdask.scale.error_model import START, ErrorModel, refine_error_model
+from mxdask.scale.expectation import expected_intensities, expected_variances, resolution_shells
 from mxdask.scale.outliers import find_outliers, too_strong
 from mxdask.scale.params import Params
 from mxdask.scale.pool import Pool
@@ -65,7 +66,10 @@ class Scaling:
         imid = params.reflection_selection.combine.Imid
         self.i_mid = np.full(n_crystals, 0.0 if imid is None else imid)
         self.trials: list[dict[str, float]] = []
-        self.intensity, self.raw_variance = pool.intensities(self.i_mid)
+        self.shell = resolution_shells(pool.inverse_d2)
+        self.intensity, self.counted_variance = pool.intensities(self.i_mid)
+        self.raw_variance = self.counted_variance
+        self.expected = np.maximum(self.intensity, 0.0)
         em = params.error_model
         start = ErrorModel(em.a or START[0], START[1] if em.b is None else em.b)
         self.error_models = (start,) * n_crystals
@@ -98,13 +102,14 @@ class Scaling:
         weight = 1.0 / self.variance()[rows]
         self.parameters = starting_scales(design, self.pool.layout, self.intensity[rows], weight)
         self.g = factors(self.pool.design, self.parameters)
+        self.expect()
         self.reject()
 
     def undetermined(self) -> dict[int, str]:
         """Crystals whose scale does not stand out from the noise, with the reason; call after :meth:`start`."""
         n = len(self.pool.layout.models)
         rows = self._refinable()
-        crystal, expected = self.pool.experiment[rows], (self.g * self.means())[rows]
+        crystal, expected = self.pool.experiment[rows], self.expected[rows]
         weight = 1.0 / self.variance()[rows]
         signal = np.bincount(crystal, weight * self.intensity[rows] * expected, n)
         noise = np.sqrt(np.bincount(crystal, weight * expected**2, n))
@@ -127,6 +132,7 @@ class Scaling:
         )  # fmt: skip
         self.parameters = self._normalised(self.fit.parameters)
         self.g = factors(self.pool.design, self.parameters)
+        self.expect()
         n = max(self.fit.n_observations, 1)
         row: dict[str, Any] = {
             "round": name, "n_observations": n, "n_steps": self.fit.n_steps,
@@ -157,7 +163,8 @@ class Scaling:
         joint = self.params.reflection_selection.combine.joint_analysis
         good = ~self.outlier & (self.g > 0)
         self.i_mid, self.trials = choose_i_mid(self.pool, self.g, good, joint)
-        self.intensity, self.raw_variance = self.pool.intensities(self.i_mid)
+        self.intensity, self.counted_variance = self.pool.intensities(self.i_mid)
+        self.expect()
 
     def model_errors(self) -> None:
         """Error model(s) on the present scales."""
@@ -179,21 +186,19 @@ class Scaling:
 
     def variance(self) -> np.ndarray:
         """(n,) variances after the present error models."""
-        expected = self.g * np.maximum(self.means(), 0.0)
         out = np.empty(len(self.pool))
         for model in {id(m): m for m in self.error_models}.values():
             mine = np.array([m is model for m in self.error_models])[self.pool.experiment]
-            out[mine] = model.variance(self.raw_variance[mine], expected[mine])
+            out[mine] = model.variance(self.raw_variance[mine], self.expected[mine])
         return out
 
-    def means(self) -> np.ndarray:
-        """(n,) mean of each observation's group by counting statistics; its own value where it is alone."""
-        weight = np.where(self.outlier | (self.g <= 0), 0.0, 1.0 / self.raw_variance)
-        top = np.bincount(self.group, weight * self.g * self.intensity, len(self.starts) - 1)
-        bottom = np.bincount(self.group, weight * self.g**2, len(self.starts) - 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = (top / bottom)[self.group]
-            return np.where(np.isfinite(mean), mean, self.intensity / np.maximum(self.g, 1e-12))
+    def expect(self) -> None:
+        """What each observation should have been by the present scales, and the counting variance of that."""
+        good = ~self.outlier & (self.g > 0)
+        self.expected = expected_intensities(self.group, self.shell, self.intensity, self.raw_variance, self.g, good)
+        self.raw_variance = expected_variances(
+            self.intensity, self.counted_variance, self.pool.count_factor, self.expected
+        )
 
     def finish(self) -> Scaled:
         """Everything as arrays; the last error model is in the variances."""
@@ -204,8 +209,7 @@ class Scaling:
         g_variance = factor_variances(self.pool.design, layout, fit, covariance, self.g)
         excluded = ~(self.g > _SMALLEST_SCALE)
         relative = np.where(excluded, 0.0, g_variance / np.where(excluded, 1.0, self.g) ** 2)
-        expected = self.g * np.maximum(self.means(), 0.0)
-        variance = self.variance() + expected**2 * relative
+        variance = self.variance() + self.expected**2 * relative
         _log.info(_rounds_table(self.rounds))
         return Scaled(
             self.parameters, esds(layout, fit, covariance), self.intensity, variance, self.g, g_variance,

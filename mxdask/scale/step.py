@@ -10,6 +10,7 @@ import numpy as np
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Failed, Flow
 from mxdask.intensity.cells import common_space_group, median_cell
+from mxdask.intensity.estimate_resolution import estimate_resolution
 from mxdask.intensity.merging import Unmerged
 from mxdask.models import Experiment, ExperimentList
 from mxdask.scale import summary as tell
@@ -67,9 +68,24 @@ def run(
         "error_model": scaled.error_models[0].summary(), "i_mid": scaled.i_mid.tolist(), "combinations": scaled.trials,
         "rounds": scaled.rounds, "curves": tell.curves(experiments.experiments, pool, scaled, positions),
         "images": tell.image_rows(experiments.experiments, pool, scaled, positions),
-        **tell.statistics(data, params.merging.nbins, params.seed),
+        "resolution": _resolution(data, params), **tell.statistics(data, params.merging.nbins, params.seed),
     }  # fmt: skip
     return _with_models(experiments, pool, scaled, positions), out, report
+
+
+def _resolution(data: Unmerged, params: Params) -> dict[str, Any] | None:
+    """Where CC½ falls to the limit (logged, plotted, and used by ``process`` for merging); None for too few data."""
+    if params.merging.cc_half is None:
+        return None
+    estimate = estimate_resolution(data, params.merging.cc_half, params.seed)
+    if estimate is None:
+        _log.info("Too few data to say where CC½ falls to %g", params.merging.cc_half)
+        return None
+    _log.info("CC½ falls to %g at %.2f Å", estimate.limit, estimate.d_min)
+    return {
+        "d_min": estimate.d_min, "cc_half_limit": estimate.limit, "inverse_d_squared": estimate.inverse_d_squared,
+        "cc_half": estimate.cc_half, "fit": estimate.fit,
+    }  # fmt: skip
 
 
 def excluded_images(params: Params, n_experiments: int) -> dict[int, tuple[tuple[int, int], ...]]:
@@ -134,13 +150,11 @@ def _scaled_table(
 ) -> ReflectionTable:
     """All crystals' reflections in order of the experiments, with the columns of scaling."""
     rows_of = dict(zip(positions, pool.rows_by_crystal(), strict=True))
-    parts = table.split_by("id")
     out = []
     for position in range(len(experiments)):
         own = prepared[position]
         if isinstance(own, Failed):
-            if position in parts:
-                out.append(_unscaled(parts[position]))
+            out.append(_unscaled(table.select(table["id"] == position)))
         elif position not in rows_of:
             out.append(_unscaled(own.table))
         else:

@@ -51,8 +51,8 @@ def box_counts(valid: np.ndarray, ky: int, kx: int) -> np.ndarray:
     rows, columns = np.arange(height), np.arange(width)
     top, bottom = np.clip(rows - ky, 0, height), np.clip(rows + ky + 1, 0, height)
     left, right = np.clip(columns - kx, 0, width), np.clip(columns + kx + 1, 0, width)
-    above = table[bottom] - table[top]
-    return above[:, right] - above[:, left]
+    rows_summed = table[bottom] - table[top]
+    return np.ascontiguousarray(rows_summed[:, right] - rows_summed[:, left])
 
 
 def make_rule(

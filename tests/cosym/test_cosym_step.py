@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import gemmi
 import numpy as np
 import pytest
 from synthetic import Fake, fake_crystals, hidden_split_found
 
 from mxdask.cosym.params import Landmarks, Params
 from mxdask.cosym.step import run
-from mxdask.errors import MxdaskError, ParameterError
+from mxdask.errors import FileError, MxdaskError, ParameterError
 from mxdask.flow import Flow
+from mxdask.intensity.asu import unpack
 from mxdask.intensity.merged_set import canonical_keys
 from mxdask.lattice.operators import point_group
 from mxdask.models.experiment import ExperimentList
@@ -141,6 +144,32 @@ def test_landmarks_place_the_others() -> None:
     _, _, summary = solve(fake, landmarks=Landmarks(above=20, number=15))
     assert len(summary["coordinates"]["crystals"]) == 15
     assert hidden_split_found(summary, fake.hidden) == 1.0
+
+
+def test_crystals_take_the_setting_of_a_reference(tmp_path: Path) -> None:
+    fake = fake_crystals(10, seed=15)
+    experiments, table, _ = solve(fake)
+    crystal = experiments[0].crystal
+    assert crystal is not None
+    keys = canonical_keys(table["miller_index"], point_group(crystal.space_group))
+    unique, group = np.unique(keys, return_inverse=True)
+    mean = np.bincount(group, table["intensity.prf.value"]) / np.bincount(group)
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup, mtz.cell = crystal.space_group, gemmi.UnitCell(*crystal.cell)
+    mtz.add_dataset("x")
+    mtz.add_column("IMEAN", "J")
+    mtz.set_data(np.column_stack([unpack(unique), mean]).astype(np.float32))
+    mtz.write_to_file(str(tmp_path / "reference.mtz"))
+    again, _, summary = solve(fake, reference=str(tmp_path / "reference.mtz"))
+    assert summary["space_group"] == "I 2 3"
+    assert hidden_split_found(summary, fake.hidden) == 1.0
+    for one, other in zip(experiments, again, strict=True):
+        assert one.crystal is not None
+        assert other.crystal is not None
+        quotient = np.linalg.inv(one.crystal.A) @ other.crystal.A
+        assert any(np.allclose(quotient, W, atol=1e-2) for W in point_group(crystal.space_group))
+    with pytest.raises(FileError, match="no such file"):
+        solve(fake, reference="nothing.mtz")
 
 
 def test_space_group_that_does_not_fit() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from synthetic_spots import blank_experiment
 
-from mxdask.index.quality import bits_per_spot, chance_bits
+from mxdask.index.quality import chance_bits, explain
 from mxdask.index.ranking import weighted_scores
 from mxdask.index.shared_geometry import Displacement, agreed_displacement, with_beam_centre_of
 
@@ -50,12 +50,21 @@ def test_the_beam_centre_is_kept() -> None:
 
 
 def test_information_prefers_the_right_cell() -> None:
-    right = bits_per_spot(0.8, 0.03)
-    doubled = bits_per_spot(0.81, 0.04)  # one axis twice as long: distances grow with it
-    halved = bits_per_spot(0.4, 0.03)  # half of the spots have no indices
-    by_chance = bits_per_spot(0.113, 0.232)  # points at random within the tolerance
-    assert right > doubled > halved > 0 > by_chance
-    assert bits_per_spot(0.0, np.inf) == 0.0
+    rng = np.random.default_rng(0)
+    anywhere = rng.uniform(-0.5, 0.5, size=(1000, 3))
+    near = 0.03 * rng.normal(size=(1000, 3))
+
+    def distances(share: float, stretch: float) -> np.ndarray:
+        rows = np.concatenate([near[: int(1000 * share)] * (stretch, 1, 1), anywhere[int(1000 * share) :]])
+        return np.linalg.norm(rows - np.rint(rows), axis=1)
+
+    right, doubled, halved = explain(distances(0.8, 1.0)), explain(distances(0.81, 2.0)), explain(distances(0.4, 1.0))
+    chance = explain(distances(0.0, 1.0))
+    assert right.bits > doubled.bits > halved.bits > chance.bits
+    assert chance.bits < 0.02
+    assert right.fraction == pytest.approx(0.8, abs=0.01)
+    assert right.spread == pytest.approx(0.03 * np.sqrt(3), rel=0.05)
+    assert explain(np.zeros(0)).bits == 0.0
     assert chance_bits(9) > chance_bits(3) > 0
 
 

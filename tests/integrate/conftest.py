@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -173,6 +174,12 @@ def make_sweep(seed: int = 1, background: float = 0.4, n_images: int = 30, weak:
 @pytest.fixture(scope="session")
 def sweep() -> Sweep:
     return make_sweep()
+
+
+@pytest.fixture
+def simulate() -> SimpleNamespace:
+    """The functions that make sweeps."""
+    return SimpleNamespace(expected_frames=expected_frames, spots_of=spots_of, make_sweep=make_sweep)
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ import pytest
 from mxdask.errors import MxdaskError
 from mxdask.flow import Flow
 from mxdask.geometry.kabsch import zeta
+from mxdask.geometry.predict_all import predict_all
 from mxdask.integrate.blocks import plan_blocks, rows_of_block
 from mxdask.integrate.params import Block, Params
 from mxdask.integrate.step import run
-from mxdask.models import ExperimentList
+from mxdask.models import ExperimentList, rotation_matrix
 from mxdask.params import parse
 from mxdask.table import Flag, ReflectionTable
 
@@ -192,3 +193,36 @@ def test_a_crystal_with_hardly_any_spots_borrows(sweep, serve, caplog: pytest.Lo
     assert experiments[1].profile == experiments[0].profile
     assert "3 reference spots are too few" in caplog.text
     assert np.sum(table["id"] == 1) == np.sum(table["id"] == 0)
+
+
+def test_two_lattices_on_one_sweep(sweep, serve, simulate) -> None:
+    """Spots of a second lattice in the foreground spoil the sum; the fit leaves their pixels out."""
+    first = sweep.experiment
+    turned = first.evolve(
+        identifier="second", crystal=first.crystal.with_A(rotation_matrix([1, 2, 0], np.deg2rad(2.0)) @ first.crystal.A)
+    )
+    p = predict_all(turned)
+    rng = np.random.default_rng(8)
+    intensity = 10 ** rng.uniform(0.5, 4.0, len(p))
+    other = rng.poisson(simulate.expected_frames(turned, p, intensity, 0.0))
+    serve(sweep, frames=(sweep.stack.frames + other).astype(np.uint16))
+    spots = simulate.spots_of(p, intensity, turned)
+    spots["id"] = np.ones(len(spots))
+    spots.identifiers = {1: "second"}
+    with Flow("sync") as flow:
+        experiments, table, _ = run(
+            ExperimentList([first, turned]), ReflectionTable.concat([sweep.spots, spots]), Params(), flow=flow
+        )
+    assert experiments.identifiers == ["synthetic", "second"] and set(table["imageset_id"].tolist()) == {0}
+    t = table.select((table["id"] == 0) & table.has_flags(Flag.INTEGRATED) & (table["partiality"] > 0.98))
+    distance = np.abs(t["xyzcal.px"][:, None] - p.xyz_px[None])
+    depth = 0.5 * (t["bbox"][:, 5] - t["bbox"][:, 4])
+    touched = (
+        (np.hypot(distance[..., 0], distance[..., 1]) < 4) & (distance[..., 2] < depth[:, None]) & (intensity > 1000)
+    )
+    touched = touched.any(axis=1)
+    assert touched.sum() > 10
+    error = {k: t[f"intensity.{k}.value"] - truth(sweep, t) for k in ("sum", "prf")}
+    assert np.median(np.abs(error["prf"][touched])) < 0.5 * np.median(np.abs(error["sum"][touched]))
+    free = error["prf"][~touched] / np.sqrt(t["intensity.prf.variance"][~touched])
+    assert abs(np.median(free)) < 0.15

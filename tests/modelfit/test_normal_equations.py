@@ -84,8 +84,8 @@ def test_derivatives_of_a_crystal_that_varies(two_sweeps, cell_varies):
 
 
 def test_derivatives_of_panel_groups():
-    hierarchy = {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 0], "origin": [0, 0, 0],
-                 "children": [{"children": [{"panel": 0}, {"panel": 1}]}, {"children": [{"panel": 2}, {"panel": 3}]}]}  # fmt: skip
+    pairs = [{"children": [{"panel": 0}, {"panel": 1}]}, {"children": [{"panel": 2}, {"panel": 3}]}]
+    hierarchy = {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 0], "origin": [0, 0, 0], "children": pairs}
     detector = replace(a_detector(n_panels=4), hierarchy=hierarchy)
     sweep = a_sweep("a", a_crystal(1), detector=detector)
     options = replace(EVERYTHING, hierarchy_level=1)
