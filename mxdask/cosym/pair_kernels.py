@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Sums over common reflections of pairs of crystals."""
 
 from __future__ import annotations

@@ -20,9 +20,6 @@ from mxdask.flow.checkpoint import Checkpointed
 from mxdask.flow.failed import Failed, Guarded
 from mxdask.flow.progress import Bar
 
-# One thread per task: parallelism is Dask's alone (libraries that start their own teams fight over the cores).
-_SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-
 
 class Flow:
     """Where the graphs of the steps run.
@@ -60,8 +57,6 @@ class Flow:
         if self.scheduler == "threads":
             self._pool = ThreadPoolExecutor(self.n_workers, thread_name_prefix="mxdask")
         elif self.scheduler == "processes":
-            for name, value in _SINGLE_THREAD.items():
-                os.environ.setdefault(name, value)
             self._pool = ProcessPoolExecutor(self.n_workers, mp_context=multiprocessing.get_context("spawn"))
         elif self.scheduler.startswith(("tcp://", "tls://", "ucx://")) or self.scheduler.endswith(".json"):
             from distributed import Client

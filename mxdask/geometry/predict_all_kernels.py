@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Kernels that enumerate the reflections of a rotation scan."""
 
 import math

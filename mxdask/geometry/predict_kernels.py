@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Where a reflection meets the Ewald sphere: compiled, one reflection at a time."""
 
 from __future__ import annotations

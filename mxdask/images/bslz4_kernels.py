@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Check of a bitshuffle-LZ4 chunk before it is handed to a C decoder that trusts its block lengths."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """CBF byte-offset decompression."""
 
 from __future__ import annotations

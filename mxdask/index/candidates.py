@@ -120,6 +120,8 @@ def evaluate(
     shift = detector_shift(spots, rows, max_shift)
     rlp = spots.rlp + spots.shift_gradient @ shift
     for _ in range(_LINEAR_CYCLES):
+        if abs(np.linalg.det(rows)) < min_volume:  # a fit to spots at random may collapse
+            return None
         found = assign(rlp, [np.linalg.inv(rows)], tolerance=tolerance)
         hit = found.lattice >= 0
         if np.count_nonzero(hit) < _LEAST_INDEXED:

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Background levels from the histogram of a box's background pixels."""
 
 import math

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Profile fitting of single reflections on their pixels."""
 
 import math

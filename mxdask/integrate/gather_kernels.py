@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Copy the pixels of boxes out of one frame."""
 
 import numpy as np

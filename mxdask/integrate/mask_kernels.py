@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Which pixels of a box belong to the reflection (back.md 3.3)."""
 
 import math

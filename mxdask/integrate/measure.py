@@ -30,22 +30,17 @@ class Measured:
     table : rows of the block's reflections with background and summation.
     pixels : their foreground, for profile fitting.
     missing : message of each frame that could not be read.
-    n_frames : frames the block asked for.
+    n_read : frames that could.
     """
 
     table: ReflectionTable
     pixels: ForegroundPixels
     missing: tuple[str, ...]
-    n_frames: int
+    n_read: int
 
 
 def measure(prepared: Prepared, params: Params) -> Measured:
-    """Read the images that the reflections of ``prepared`` touch and measure them by summation.
-
-    Raises
-    ------
-    FileError : no frame at all can be read.
-    """
+    """Read the images that the reflections of ``prepared`` touch and measure them by summation."""
     experiment, table = prepared.experiment, prepared.table
     assert experiment.beam is not None and experiment.detector is not None
     box, panel = table["bbox"], table["panel"].astype(np.int64)
@@ -56,7 +51,7 @@ def measure(prepared: Prepared, params: Params) -> Measured:
     foreground = np.empty(plane[-1], dtype=np.uint8)
     s0, s1 = experiment.beam.s0, table["s1"]
     foreground_planes(records, panel, s0, s1, box, prepared.model.delta_b, plane, foreground)
-    values, missing, n_frames = _read_boxes(open_stack(experiment), experiment, panel, box, offset)
+    values, missing, n_read = _read_boxes(open_stack(experiment), experiment, panel, box, offset)
     integers = np.zeros((len(table), 8), dtype=np.int32)
     reals = np.zeros((len(table), 11))
     robust = params.background.algorithm == "glm"
@@ -72,7 +67,7 @@ def measure(prepared: Prepared, params: Params) -> Measured:
     out = _with_results(table, experiment, integers, reals, params.valid_foreground_threshold)
     pixels = ForegroundPixels(pixel_start, uv, count_start, counts)
     out.set_flags(leave_out_neighbours(pixels, box[:, 4], prepared.neighbours), Flag.OVERLAPPED_FG)
-    return Measured(out, pixels, missing, n_frames)
+    return Measured(out, pixels, missing, n_read)
 
 
 def _read_boxes(
@@ -83,6 +78,7 @@ def _read_boxes(
     values = np.empty(offset[-1], dtype=np.int32)
     masks = stack.mask()
     missing: list[str] = []
+    n_read = 0
     wanted = range(int(box[:, 4].min()), int(box[:, 5].max())) if len(box) else range(0)
     with stack.reader() as reader:
         for z in wanted:
@@ -100,9 +96,8 @@ def _read_boxes(
                 low, high = experiment.detector[index].trusted_range
                 rows = np.flatnonzero(here & (panel == index))
                 copy_frame(frame, good[index], low, high, z, rows, box, offset, values)
-    if missing and len(missing) == len(wanted):
-        raise FileError(missing[0])
-    return values, tuple(missing), len(wanted)
+            n_read += 1
+    return values, tuple(missing), n_read - len(missing)
 
 
 def _with_results(

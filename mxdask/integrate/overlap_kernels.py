@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Take the pixels of neighbouring reflections out of foregrounds."""
 
 from mxdask._jit import jit

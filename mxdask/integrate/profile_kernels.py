@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Kernels of the reference profile: a cubic B-spline surface over scaled positions in Kabsch's frame."""
 
 import math

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mxdask.errors import MxdaskError
+from mxdask.errors import FileError, MxdaskError
 from mxdask.flow import Failed, Flow
 from mxdask.flow.runtime import successes
 from mxdask.integrate.blocks import plan_blocks, rows_of_block
@@ -32,6 +32,7 @@ class Integrated:
 
     table: ReflectionTable
     missing: tuple[str, ...]
+    n_read: int
     profile: ReferenceProfile
 
 
@@ -128,7 +129,7 @@ def _graph(
     profiles = {}
     for part in range(len(parts) - 1):
         near = [taught[i] for i in _blocks_near(blocks, parts, part, margin=0.5)]
-        profiles[part] = flow.task(learn_from, experiment, model, parts, part, borrowed, *near, name="learn-profile")
+        profiles[part] = flow.task(learn_from, prepared, parts, part, borrowed, *near, name="learn-profile")
     fitted = []
     for block, node in zip(blocks, measured, strict=True):
         needed = part_of(np.array([block[0], block[1] - 1e-9]), parts)
@@ -136,8 +137,7 @@ def _graph(
         fitted.append(
             flow.task(
                 fit_measured,
-                experiment,
-                model,
+                prepared,
                 parts,
                 params,
                 indices,
@@ -170,9 +170,9 @@ def integrate_sweep(
     measured = measure(prepared, params)
     parts = scan_parts(experiment, params.profile.gaussian_rs.fitting.scan_step)
     taught = candidates(measured)
-    profiles = [learn_from(experiment, model, parts, part, borrowed, taught) for part in range(len(parts) - 1)]
+    profiles = [learn_from(prepared, parts, part, borrowed, taught) for part in range(len(parts) - 1)]
     indices = tuple(range(len(profiles)))
-    return join_blocks(fit_measured(experiment, model, parts, params, indices, measured, *profiles))
+    return join_blocks(fit_measured(prepared, parts, params, indices, measured, *profiles))
 
 
 def measure_block(prepared: Prepared, block: tuple[int, int], params: Params) -> Measured:
@@ -183,12 +183,11 @@ def measure_block(prepared: Prepared, block: tuple[int, int], params: Params) ->
 
 
 def learn_from(
-    experiment: Experiment, model: ProfileModel, parts: np.ndarray, part: int, borrowed: list[Any], *blocks: Measured
+    prepared: Prepared, parts: np.ndarray, part: int, borrowed: list[Any], *blocks: Measured
 ) -> ReferenceProfile:
     """The profile of one part of the scan, starting from those of other crystals if there are any."""
-    return learn_part(
-        experiment, model, parts, part, list(blocks), borrowed_profile(successes(borrowed), model.sigma_b)
-    )
+    prior = borrowed_profile(successes(borrowed), prepared.model.sigma_b)
+    return learn_part(prepared.experiment, prepared.model, parts, part, list(blocks), prior)
 
 
 def profile_of(integrated: Integrated) -> ReferenceProfile:
@@ -197,24 +196,32 @@ def profile_of(integrated: Integrated) -> ReferenceProfile:
 
 
 def fit_measured(
-    experiment: Experiment, model: ProfileModel, parts: np.ndarray, params: Params, indices: tuple[int, ...],
-    measured: Measured, *profiles: ReferenceProfile,
+    prepared: Prepared, parts: np.ndarray, params: Params, indices: tuple[int, ...], measured: Measured,
+    *profiles: ReferenceProfile,
 ) -> Integrated:  # fmt: skip
     """Fit a block with the profiles of the parts ``indices`` of the scan and drop what was not integrated."""
     known = dict(zip(indices, profiles, strict=True))
     table = measured.table
     if params.profile.gaussian_rs.fitting.fit:
-        table = fit_block(experiment, model, parts, known, measured)
+        table = fit_block(prepared.experiment, prepared.model, parts, known, measured)
     kept = table.select(table.has_flags(Flag.INTEGRATED, any=True))
-    return Integrated(kept, measured.missing, profiles[len(profiles) // 2])
+    return Integrated(kept, measured.missing, measured.n_read, profiles[len(profiles) // 2])
 
 
 def join_blocks(*blocks: Integrated) -> Integrated:
-    """The blocks of a sweep put together; rows in the order of the predictions."""
+    """The blocks of a sweep put together; rows in the order of the predictions.
+
+    Raises
+    ------
+    FileError : no frame at all could be read.
+    """
     table = ReflectionTable.concat([b.table for b in blocks])
     missing = tuple(dict.fromkeys(m for b in blocks for m in b.missing))
+    n_read = sum(b.n_read for b in blocks)
+    if missing and n_read == 0:
+        raise FileError(missing[0])
     table = table.select(np.argsort(table["partial_id"], kind="stable"))
-    return Integrated(table, missing, blocks[len(blocks) // 2].profile)
+    return Integrated(table, missing, n_read, blocks[len(blocks) // 2].profile)
 
 
 def _collect(

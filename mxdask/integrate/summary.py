@@ -19,13 +19,14 @@ def crystal_row(experiment: Experiment, model: Any, width: Any, result: Any) -> 
     """One crystal as plain data: counts, means, and arrays per image."""
     row: dict[str, Any] = {"sweep": experiment.name, "identifier": experiment.identifier}
     if isinstance(result, Failed):
-        return row | {"status": "failed", "reason": result.reason}
+        return row | {"status": "failed", "reason": result.reason, "bad_input": result.bad_input}
     t = result.table
     fitted = t.has_flags(Flag.INTEGRATED_PRF)
     summed = t.has_flags(Flag.INTEGRATED_SUM)
     row |= {
         "status": "ok",
         "reason": f"{len(result.missing)} images could not be read: {result.missing[0]}" if result.missing else "",
+        "bad_input": bool(result.missing),
         "n_spots": width.n_spots,
         "own_widths": bool(width.enough),
         "sigma_b": float(np.rad2deg(model.sigma_b)),

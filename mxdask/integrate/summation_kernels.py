@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Background and summed intensity of every box in one pass over its pixels (back.md 6, 7)."""
 
 import numpy as np

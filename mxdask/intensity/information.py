@@ -7,6 +7,9 @@ import numpy as np
 from mxdask.intensity.merging import Unmerged, weighted_means
 
 _PER_SHELL = 200
+_ROUNDS = 5
+# A reflection this many σ above zero has been measured, whatever its neighbours are like.
+_SIGNIFICANT = 3.0
 
 
 def barely_measured(data: Unmerged, max_relative_sigma: float) -> np.ndarray:
@@ -16,7 +19,8 @@ def barely_measured(data: Unmerged, max_relative_sigma: float) -> np.ndarray:
     ½·log₂(1 + Σ²/σ²) bits: less than a twentieth at σ = 4Σ. Such reflections, seen only by a crystal much weaker
     than the others, add noise to everything computed without weights.
 
-    Σ is the weighted mean of shells with equal numbers of reflections, so that the noise itself hardly counts.
+    Σ is the weighted mean of shells with equal numbers of reflections, so that the noise itself hardly counts. A
+    reflection that is significant by itself always stays.
     """
     n = len(data.asu.unique)
     means = weighted_means(data.asu.group, n, data.intensity, data.variance)
@@ -24,13 +28,17 @@ def barely_measured(data: Unmerged, max_relative_sigma: float) -> np.ndarray:
     order = np.argsort(data.inverse_d_squared, kind="stable")
     shell = np.empty(n, dtype=np.int64)
     shell[order] = np.arange(n) * n_shells // max(n, 1)
-    # One measurement, one weight: 1/(σ² + spread²) with the spread of intensities themselves, estimated in two rounds.
     seen = np.isfinite(means.mean)
-    expected = np.zeros(n_shells)
-    for _ in range(2):
-        weight = np.where(seen, 1.0 / (means.sigma**2 + expected[shell] ** 2), 0.0)
+    intensity = np.where(seen, means.mean, 0.0)
+    count = np.maximum(np.bincount(shell, seen, n_shells), 1)
+    expected = np.maximum(np.bincount(shell, intensity, n_shells) / count, 0.0)
+    # Weight 1/(σ² + Σ²): the intensities scatter by Σ themselves, so that a precise weak reflection does not decide
+    # alone, and what is known less well than that counts less. Started from the plain mean it settles quickly.
+    for _ in range(_ROUNDS):
+        with np.errstate(divide="ignore"):
+            weight = np.where(seen, 1.0 / (means.sigma**2 + expected[shell] ** 2), 0.0)
         total = np.bincount(shell, weight, n_shells)
-        mean = np.bincount(shell, weight * np.nan_to_num(means.mean), n_shells)
-        expected = np.divide(mean, total, out=np.zeros(n_shells), where=total > 0)
+        expected = np.maximum(np.bincount(shell, weight * intensity, n_shells) / np.where(total > 0, total, 1.0), 0.0)
     with np.errstate(invalid="ignore"):
-        return seen & (means.sigma > max_relative_sigma * np.maximum(expected[shell], 0.0))
+        unlike = means.sigma > max_relative_sigma * expected[shell]
+        return seen & unlike & (means.mean < _SIGNIFICANT * means.sigma)

@@ -279,7 +279,8 @@ def detector_to_dict(detector: Detector) -> dict[str, Any]:
                 "name": p.name, "type": p.type, "fast_axis": list(map(float, fast)),
                 "slow_axis": list(map(float, slow)), "origin": list(map(float, origin)),
                 "raw_image_offset": list(p.raw_image_offset), "image_size": list(p.image_size),
-                "pixel_size": list(p.pixel_size), "trusted_range": _between_counts(p.trusted_range), "thickness": p.thickness,
+                "pixel_size": list(p.pixel_size), "trusted_range": _between_counts(p.trusted_range),
+                "thickness": p.thickness,
                 "material": p.material, "mu": p.mu, "identifier": p.identifier, "mask": [list(r) for r in p.untrusted],
                 "gain": p.gain, "pedestal": p.pedestal, "px_mm_strategy": {"type": p.px_mm_strategy}, **p.extra,
             }

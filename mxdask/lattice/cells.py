@@ -55,15 +55,6 @@ def similar(cell: Any, other: Any, *, length_tolerance: float = 0.05, angle_tole
     return bool(lengths.all() and angles.all())
 
 
-def distance(cell: Any, other: Any) -> float:
-    """Unlikeness of two cells in one setting: Frobenius norm of the difference of metrics over that of ``other``.
-
-    Half of it is about the relative difference of the lengths.
-    """
-    reference = metric_tensor(other)
-    return float(np.linalg.norm(metric_tensor(cell) - reference) / np.linalg.norm(reference))
-
-
 def minimum_cell(cell: Any, centring: str = "P") -> tuple[np.ndarray, np.ndarray]:
     """Change of basis to the reduced (Niggli) primitive cell, and that cell.
 

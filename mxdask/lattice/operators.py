@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
 
 import gemmi
 import numpy as np
@@ -92,20 +91,6 @@ def left_cosets(group: np.ndarray, subgroup: np.ndarray) -> list[np.ndarray]:
     if len(representatives) * len(subgroup) != len(group):
         raise MxdaskError("cosets: the second group is not a subgroup of the first")
     return representatives
-
-
-@lru_cache(maxsize=32)
-def _lattice_condition(centring: str) -> tuple[tuple[float, ...], ...]:
-    op = gemmi.Op("x,y,z")
-    group = gemmi.symops_from_hall({"R": "R 1"}.get(centring, f"{centring} 1"))
-    return tuple(tuple(x / op.DEN for x in t) for t in group.cen_ops)
-
-
-def allowed_by_centring(hkl: np.ndarray, centring: str) -> np.ndarray:
-    """(n,) False where the centring of the lattice makes a reflection absent."""
-    shifts = np.array(_lattice_condition(centring))
-    phase = hkl @ shifts.T
-    return np.all(np.abs(phase - np.rint(phase)) < 1e-6, axis=1)
 
 
 def reindex(hkl: np.ndarray, P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

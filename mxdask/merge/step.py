@@ -129,7 +129,7 @@ def _without_barely_measured(data: Unmerged, max_relative_sigma: float) -> Unmer
     bad = barely_measured(data, max_relative_sigma)
     if bad.any():
         _log.info(
-            "%d of %d unique reflections are hardly measured (σ above %g times the mean intensity around them), left out",
+            "Left out %d of %d unique reflections that are hardly measured (σ above %g × mean intensity around them)",
             int(bad.sum()), len(bad), max_relative_sigma,
         )  # fmt: skip
     keep = ~bad[data.asu.group]

@@ -23,7 +23,7 @@ from mxdask.modelfit.result import (
     updated_experiments,
     updated_table,
 )
-from mxdask.modelfit.selection import Observations, gather, indexed_rows, observations
+from mxdask.modelfit.selection import Observations, gather, indexed_rows, observations, rows_by_experiment
 from mxdask.modelfit.smoother import Smoothing
 from mxdask.models import ExperimentList
 from mxdask.table import Flag, ReflectionTable
@@ -83,13 +83,12 @@ def select(
 
 def select_flagged(experiments: ExperimentList, reflections: ReflectionTable, noise: float) -> Selection:
     """The reflections that the table's flags say an earlier fit used, with its outliers and exclusions."""
-    used = reflections.has_flags(Flag.USED_IN_REFINEMENT)
+    used = rows_by_experiment(reflections, reflections.has_flags(Flag.USED_IN_REFINEMENT), len(experiments))
     outliers = np.flatnonzero(reflections.has_flags(Flag.CENTROID_OUTLIER) & indexed_rows(reflections))
-    ids = reflections["id"]
     return Selection(
-        [gather(reflections, np.flatnonzero(used & (ids == i))) for i in range(len(experiments))],
+        [gather(reflections, rows) for rows in used],
         outliers,
-        np.bincount(ids[outliers], minlength=len(experiments)),
+        np.bincount(reflections["id"][outliers], minlength=len(experiments)),
         reflections.has_flags(Flag.EXCLUDED_FOR_REFINEMENT),
         min(1.0, noise),
     )

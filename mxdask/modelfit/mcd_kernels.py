@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Concentration steps of the minimum covariance determinant in three dimensions, compiled."""
 
 from __future__ import annotations

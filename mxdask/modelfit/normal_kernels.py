@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Residuals, gradients and normal equations of one experiment in a single pass over its reflections.
 
 With (u, v, w) = D·s1 the calculated position is X = u/w, Y = v/w. A change dr of the diffracting point r at fixed φ

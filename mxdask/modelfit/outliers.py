@@ -32,7 +32,7 @@ def find_outliers(
         return masks
     small = [i for i, r in enumerate(residuals) if 0 < len(r) < options.minimum_outlier_job]
     for i, values in enumerate(residuals):
-        if i in small or not len(values):
+        if len(values) < options.minimum_outlier_job:
             continue
         for rows in _blocks(experiments, data[i], i, options):
             masks[i][rows] = _judge(values[rows], options)

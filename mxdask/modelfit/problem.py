@@ -32,6 +32,10 @@ class Problem:
         pairs, weight = layout.drift
         self._drift_pairs = pairs[np.all(self.free[pairs], axis=1)]
         self._drift_weight = weight * prior_scale
+        self._smoothing = {
+            pieces["crystal"].number: smoothing
+            for pieces, smoothing in zip(layout.of_experiment, layout.smoothing, strict=True)
+        }
         self._border = np.flatnonzero(self.free[: layout.border_size])
         self._crystals = [p for p in layout.pieces if p.kind == "crystal"]
         self._blocks = [p.at + np.flatnonzero(self.free[p.rows]) for p in self._crystals]
@@ -136,10 +140,7 @@ class Problem:
 
     def smoothing_of(self, piece: Piece) -> Smoothing | None:
         """How a crystal's samples combine; None for a static one."""
-        for pieces, smoothing in zip(self.layout.of_experiment, self.layout.smoothing, strict=True):
-            if pieces["crystal"] is piece:
-                return smoothing
-        return None
+        return self._smoothing[piece.number]
 
     def _local_parameters(self, i: int) -> np.ndarray:
         """Parameter numbers (ties followed) of experiment i's beam, detector, goniometer and crystal."""

@@ -11,7 +11,7 @@ from mxdask.geometry.predict import predict_given
 from mxdask.modelfit.arrow import Arrow
 from mxdask.modelfit.levmar import Minimum
 from mxdask.modelfit.problem import Problem
-from mxdask.modelfit.selection import indexed_rows
+from mxdask.modelfit.selection import indexed_rows, rows_by_experiment
 from mxdask.modelfit.smoother import Smoothing
 from mxdask.models import Crystal, ExperimentList
 from mxdask.table import Flag, ReflectionTable
@@ -151,8 +151,9 @@ def updated_table(
             array[:] = out[name]
     indexed = indexed_rows(out)
     predicted = np.zeros(n, dtype=bool)
-    for i, experiment in enumerate(experiments):
-        rows = np.flatnonzero(indexed & (out["id"] == i))
+    for i, (experiment, rows) in enumerate(
+        zip(experiments, rows_by_experiment(out, indexed, len(experiments)), strict=True)
+    ):
         phi = out["xyzobs.mm.value"][rows, 2]
         varying = at_blocks[i]
         A, block = (None, None) if varying is None else (varying[0], varying[1].block_of(phi))

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Products of rotations about fixed axes, compiled: a fit asks for them thousands of times."""
 
 from __future__ import annotations

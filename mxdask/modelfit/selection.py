@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,6 +46,15 @@ def indexed_rows(reflections: ReflectionTable) -> np.ndarray:
     return (reflections["id"] >= 0) & np.any(reflections["miller_index"] != 0, axis=1)
 
 
+def rows_by_experiment(reflections: ReflectionTable, mask: np.ndarray, n: int) -> list[np.ndarray]:
+    """Row numbers (ascending) of the masked reflections of each of n experiments."""
+    rows = np.flatnonzero(mask)
+    ids = reflections["id"][rows]
+    order = np.argsort(ids, kind="stable")
+    ends = np.searchsorted(ids[order], np.arange(n + 1))
+    return [rows[order[a:b]] for a, b in itertools.pairwise(ends)]
+
+
 def observations(
     experiments: ExperimentList, reflections: ReflectionTable, options: FitOptions
 ) -> tuple[list[Observations], np.ndarray]:
@@ -58,8 +68,8 @@ def observations(
     usable = indexed & ~reflections.has_flags(Flag.OVERLOADED | Flag.NOT_SUITABLE_FOR_REFINEMENT, any=True)
     parts = []
     excluded = indexed & ~usable
-    for i, experiment in enumerate(experiments):
-        rows = np.flatnonzero(usable & (reflections["id"] == i))
+    places = rows_by_experiment(reflections, usable, len(experiments))
+    for experiment, rows in zip(experiments, places, strict=True):
         good = _usable(experiment, reflections, rows, options)
         excluded[rows[~good]] = True
         rows = _sample(rows[good], experiment, options)

@@ -12,7 +12,7 @@ from mxdask.modelfit.selection import indexed_rows
 from mxdask.models import Experiment, ExperimentList
 from mxdask.refine import sharing
 from mxdask.refine.params import Params
-from mxdask.refine.subsets import subset
+from mxdask.refine.subsets import subsets
 from mxdask.refine.task import INPUT_COLUMNS, unusable
 from mxdask.table import ReflectionTable, match_to_experiments
 
@@ -67,7 +67,7 @@ def set_aside(state: State, params: Params) -> None:
     """Mark experiments with too few usable reflections as failed: they must not spoil the set they belong to."""
     good = state.good
     if good:
-        for i, reason in unusable(*subset(state.experiments, state.table, good), params).items():
+        for i, reason in unusable(*subsets(state.experiments, state.table, [good])[0], params).items():
             state.failed[good[i]] = reason
 
 

@@ -59,7 +59,10 @@ def connected_sets(experiments: ExperimentList) -> list[list[int]]:
     """Rows that share a beam, detector, goniometer or crystal, directly or through others; in order of first row."""
     pairs = []
     for kind in SHARED_KINDS:
-        for rows in experiments.groups(lambda e, kind=kind: id(getattr(e, kind))).values():
+        groups: dict[int, list[int]] = {}
+        for row, experiment in enumerate(experiments):
+            groups.setdefault(id(getattr(experiment, kind)), []).append(row)
+        for rows in groups.values():
             pairs += list(itertools.pairwise(rows))
     return components(len(experiments), pairs)
 

@@ -14,7 +14,7 @@ from mxdask.refine.output import assemble
 from mxdask.refine.params import Params
 from mxdask.refine.plan import State, prepare
 from mxdask.refine.report import log_summary, summarise
-from mxdask.refine.subsets import put_back, subset
+from mxdask.refine.subsets import put_back, subsets
 from mxdask.refine.task import OUTPUT_COLUMNS, SetResult, refine_alone, refine_set
 from mxdask.table import ReflectionTable
 
@@ -92,14 +92,16 @@ def _sets(state: State, params: Params) -> list[list[int]]:
 def _refine_alone(state: State, params: Params, flow: Flow) -> Quality:
     """One macrocycle with the geometries as they came."""
     sets = _sets(state, params)
-    items = [(*subset(state.experiments, state.table, rows), params) for rows in sets]
+    items = [(*item, params) for item in subsets(state.experiments, state.table, sets)]
     quality: Quality = {}
+    done = []
     for rows, result in zip(sets, flow.map(refine_alone, items, name="refine-alone", keep=True), strict=True):
         if isinstance(result, Failed):
             _fail(state, rows, result)
             continue
-        state.table = put_back(state.experiments, state.table, rows, result)
+        done.append((rows, result))
         quality |= {row: (result.chi2_reduced, int(n)) for row, n in zip(rows, result.n_used, strict=True)}
+    state.table = put_back(state.experiments, state.table, done)
     return quality
 
 
@@ -125,17 +127,17 @@ def _refine_sets(
 ) -> Results:
     """Map :func:`refine_set` over sets; with ``quality``, sets of several rows have just got another geometry."""
     items = []
-    for rows in sets:
+    for rows, item in zip(sets, subsets(state.experiments, state.table, sets), strict=True):
         noise = None if quality is None or len(rows) == 1 else float(np.median([quality[row][0] for row in rows]))
-        items.append((*subset(state.experiments, state.table, rows), params, noise))
+        items.append((*item, params, noise))
     results: Results = {}
     for rows, result in zip(sets, flow.map(refine_set, items, name="refine", keep=True), strict=True):
         if isinstance(result, Failed):
             _fail(state, rows, result)
             continue
         _check_volumes(state, rows, result)
-        state.table = put_back(state.experiments, state.table, rows, result.final)
         results[tuple(rows)] = result
+    state.table = put_back(state.experiments, state.table, [(rows, r.final) for rows, r in results.items()])
     return results
 
 

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Kernels of outlier rejection: one pass over groups of equivalents, ordered by group."""
 
 import numpy as np

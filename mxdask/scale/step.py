@@ -82,10 +82,9 @@ def _resolution(data: Unmerged, params: Params) -> dict[str, Any] | None:
         _log.info("Too few data to say where CC½ falls to %g", params.merging.cc_half)
         return None
     _log.info("CC½ falls to %g at %.2f Å", estimate.limit, estimate.d_min)
-    return {
-        "d_min": estimate.d_min, "cc_half_limit": estimate.limit, "inverse_d_squared": estimate.inverse_d_squared,
-        "cc_half": estimate.cc_half, "fit": estimate.fit,
-    }  # fmt: skip
+    curves = {name: getattr(estimate, name).tolist() for name in ("inverse_d_squared", "cc_half", "fit")}
+    curves["cc_half"] = [v if np.isfinite(v) else None for v in curves["cc_half"]]
+    return {"d_min": estimate.d_min, "cc_half_limit": estimate.limit, **curves}
 
 
 def excluded_images(params: Params, n_experiments: int) -> dict[int, tuple[tuple[int, int], ...]]:

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Kernels of the scaling target: scale factors, their derivatives, sums over groups of equivalents.
 
 Observations are ordered by group, then experiment. A derivative row has 6 + k elements: three scale, three decay and

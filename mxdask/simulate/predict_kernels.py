@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Which reflections cross the Ewald sphere during a sweep."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Pixels: spot profiles, frames of expected counts, and photon noise."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Connected components of sparse lists of strong pixels, and the additive integer sums of each component."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Second half of *dispersion_extended*: the background without the dispersed areas, and pixels strong against it."""
 
 from __future__ import annotations

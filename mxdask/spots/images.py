@@ -43,6 +43,7 @@ class ImageRow:
     ----------
     z : frame. n_strong : strong pixels. background : mean of the usable pixels that are not strong, corrected counts.
     n_overloaded : pixels above the trusted range. problem : why the image was left out, or "".
+    bad_input : the problem is a file that is missing or damaged.
     """
 
     z: int
@@ -50,6 +51,7 @@ class ImageRow:
     background: float
     n_overloaded: int
     problem: str = ""
+    bad_input: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ def _one_image(
     try:
         frames = reader.read(z)
     except FileError as error:
-        return ImageRow(z, 0, 0.0, 0, str(error)), nothing
+        return ImageRow(z, 0, 0.0, 0, str(error), bad_input=True), nothing
     strong = [t.find(_as_counts(frame)) for t, frame in zip(thresholds, frames, strict=True)]
     n_strong = sum(len(s.index) for s in strong)
     fraction = n_strong / sum(frame.size for frame in frames)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mxdask.errors import MxdaskError, ParameterError
+from mxdask.errors import FileError, MxdaskError, ParameterError
 from mxdask.flow import Failed, Flow
 from mxdask.flow.fingerprint import stat_fingerprint
 from mxdask.images import ImageStack, image_files, open_stack
@@ -150,7 +150,7 @@ def _n_images(experiment: Experiment) -> int:
 def _sweep_node(flow: Flow, experiments: ExperimentList, p: Plan, params: Params) -> Any:
     """The graph of one sweep: a task per block, one that joins them."""
     if p.stack is None:
-        return flow.task(Failed, p.problem, name="unreadable-sweep")
+        return flow.task(Failed, p.problem, "", True, name="unreadable-sweep")
     experiment = experiments[p.rows[0]]
     blocks = []
     for first, end in p.blocks:
@@ -169,8 +169,8 @@ def _reduce(experiment: Experiment, params: Params, blocks: Sequence[BlockResult
     """
     done = [b for b in blocks if isinstance(b, BlockResult)]
     if len(done) < len(blocks):
-        reason = next(b.reason for b in blocks if isinstance(b, Failed))
-        raise MxdaskError(reason)
+        failed = next(b for b in blocks if isinstance(b, Failed))
+        raise FileError(failed.reason) if failed.bad_input else MxdaskError(failed.reason)
     return finish_sweep(experiment, params, done)
 
 
@@ -181,7 +181,7 @@ def _outcome(experiments: ExperimentList, p: Plan, result: SweepSpots | Failed) 
     if isinstance(result, Failed):
         if result.detail:
             log.debug("%s", result.detail)
-        return SweepSpots(None, row | {"status": "failed", "reason": result.reason, "n_spots": 0})
+        return SweepSpots(None, row | {"status": "failed", "reason": result.reason, "bad_input": result.bad_input, "n_spots": 0})
     return SweepSpots(result.table, row | result.row)
 
 

@@ -65,7 +65,8 @@ def _describe(
     readable = [image for image in images if not image.problem]
     return {
         "status": "ok" if readable else "failed",
-        "reason": "" if readable else (bad[0][1] if bad else "no image was selected"),
+        "reason": bad[0][1] if bad else ("" if readable else "no image was selected"),
+        "bad_input": any(image.bad_input for image in images),
         "n_spots": len(table),
         "n_strong_pixels": sum(image.n_strong for image in readable),
         "n_components": counted.extracted,

@@ -96,8 +96,8 @@ def make_tables(valid: np.ndarray, rule: Rule) -> Tables:
 
 def _make_sums(width: int, rule: Rule, dtype: type) -> Sums:
     depth = 2 * rule.ky + 1
-    columns = np.zeros((2, width + 2 * rule.kx), dtype)
-    boxes = np.zeros((2, width), dtype)
+    columns: np.ndarray = np.zeros((2, width + 2 * rule.kx), dtype)
+    boxes: np.ndarray = np.zeros((2, width), dtype)
     return Sums(np.zeros((depth, width), dtype), columns[0], columns[1], boxes[0], boxes[1])
 
 

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
 """Pixels of one frame whose neighbourhood is dispersed: one SIMD pass, exact tests where that pass is in doubt.
 
 Notation of front.md 6.1: over the usable pixels of a window m is their number, x = ΣI, y = ΣI². I is the raw integer
@@ -222,7 +223,7 @@ def count_special(raw, columns, rule, first, unusable, n):
 
     Returns the new length of the list, the number above the trusted range, and the sum of the usable ones.
     """
-    n_above, total = 0, 0
+    n_above, total = 0, np.int64(0)
     for c in columns:
         v = np.int64(raw[c])
         if v >= rule.low and v <= rule.high and v < HUGE:

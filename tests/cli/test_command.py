@@ -16,7 +16,8 @@ from mxdask.params import describe
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys; from mxdask.cli import main; main(['--help']); print([m for m in ('numpy','dask','numba','pydantic') if m in sys.modules])"
+    heavy = "[m for m in ('numpy', 'dask', 'numba', 'pydantic') if m in sys.modules]"
+    code = f"import sys; from mxdask.cli import main; main(['--help']); print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     for command in COMMANDS:
@@ -50,7 +51,12 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     ],
 )
 def test_mistakes_are_one_clear_line(
-    words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str],
+    code: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(words) == code

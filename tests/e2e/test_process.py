@@ -107,7 +107,9 @@ def test_same_answer_on_a_cluster(small_set: MadeSet, reference: Path, tmp_path:
     equal_tables(tmp_path, reference)
 
 
-def test_a_killed_worker_costs_nothing_but_time(small_set: MadeSet, reference: Path, tmp_path: Path, cluster: Any) -> None:
+def test_a_killed_worker_costs_nothing_but_time(
+    small_set: MadeSet, reference: Path, tmp_path: Path, cluster: Any
+) -> None:
     import threading
 
     def kill() -> None:

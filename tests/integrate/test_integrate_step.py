@@ -158,6 +158,8 @@ def test_reflections_at_the_scan_ends_are_estimates_of_the_whole(sweep, serve) -
 def test_an_unreadable_frame_is_left_out_and_named(sweep, serve) -> None:
     serve(sweep, broken=frozenset({12}))
     _, table, summary = integrate(sweep)
+    cut = integrate(sweep, "block.size=1")[1]
+    assert np.array_equal(cut["intensity.prf.value"], table["intensity.prf.value"])
     assert "1 images could not be read" in summary["rows"][0]["reason"] and "frame 12" in summary["rows"][0]["reason"]
     touched = (table["bbox"][:, 4] <= 12) & (table["bbox"][:, 5] > 12)
     assert not np.any(table.has_flags(Flag.INTEGRATED_SUM) & touched)
@@ -226,3 +228,26 @@ def test_two_lattices_on_one_sweep(sweep, serve, simulate) -> None:
     assert np.median(np.abs(error["prf"][touched])) < 0.5 * np.median(np.abs(error["sum"][touched]))
     free = error["prf"][~touched] / np.sqrt(t["intensity.prf.variance"][~touched])
     assert abs(np.median(free)) < 0.15
+
+
+def test_finished_crystals_are_not_integrated_again(sweep, serve, tmp_path) -> None:
+    serve(sweep)
+    results = []
+    for _ in range(2):
+        with Flow("sync", run_dir=tmp_path) as flow:
+            results.append(run(ExperimentList([sweep.experiment]), sweep.spots, Params(), flow=flow)[1])
+        serve(sweep, broken=frozenset(range(30)))  # the second time nothing could be read
+    assert np.array_equal(results[0]["intensity.prf.value"], results[1]["intensity.prf.value"])
+
+
+def test_other_choices(sweep, serve) -> None:
+    serve(sweep)
+    usual = integrate(sweep)[1]
+    simple = integrate(sweep, "background.algorithm=simple")[1]
+    assert np.all(simple["num_pixels.background_used"] <= simple["num_pixels.background"])
+    assert np.median(simple["background.mean"]) == pytest.approx(np.median(usual["background.mean"]), rel=0.1)
+    summed = integrate(sweep, "fitting.fit=false")[1]
+    assert "intensity.prf.value" not in summed and np.all(summed.has_flags(Flag.INTEGRATED_SUM))
+    shells = integrate(sweep, "d_min=5", "d_max=9", "ice_rings=true")[1]
+    assert shells["d"].min() >= 5 and shells["d"].max() <= 9
+    assert shells.has_flags(Flag.IN_POWDER_RING).sum() == 0  # the first ring lies beyond 1/d² = 0.064

@@ -140,5 +140,3 @@ def test_strong_pixels_equal_on_every_image(ours: Path, theirs: Path) -> None:
     our_counts = [n for row in rows for n in row["strong_pixels_per_image"]]
     assert len(our_counts) == 60
     assert sorted(counts) == sorted(our_counts)
-
-

@@ -13,7 +13,6 @@ from mxdask.lattice.cells import change_cell, similar
 from mxdask.lattice.common_setting import cluster_cells
 from mxdask.lattice.operators import (
     abc_of,
-    allowed_by_centring,
     constrain_crystal,
     hkl_of,
     left_cosets,
@@ -61,13 +60,6 @@ def test_left_cosets_divide_the_group() -> None:
     assert len(members) == 24
     with pytest.raises(MxdaskError):
         left_cosets(laue, lattice)
-
-
-def test_centring_conditions() -> None:
-    hkl = np.array([[1, 0, 0], [1, 1, 0], [2, 0, 0], [1, 1, 1]])
-    assert allowed_by_centring(hkl, "I").tolist() == [False, True, True, False]
-    assert allowed_by_centring(hkl, "F").tolist() == [False, False, True, True]
-    assert allowed_by_centring(hkl, "P").all()
 
 
 def test_constrained_crystal_has_the_averaged_metric_and_stays_put() -> None:

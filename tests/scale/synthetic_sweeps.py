@@ -36,9 +36,9 @@ def table(
     index: int, n: int = 3000, scale: float = 1.0, b: float = 0.0, a: float = 1.0, noise_b: float = 0.02, seed: int = 0,
     n_images: int = 50,
 ) -> ReflectionTable:  # fmt: skip
-    """Integrated reflections: I = scale·exp(b/2d²)·truth, variance as integration would claim it.
+    """Integrated reflections: I = scale·exp(b/2d²)·truth, with the variance that counts claim.
 
-    The real error is a·√(variance + (noise_b·I)²).
+    The real error is a·√(expected counts + background + (noise_b·I)²).
     """
     rng = np.random.default_rng(1000 * seed + index)
     hkl = rng.integers(-14, 15, (3 * n, 3))
@@ -46,8 +46,8 @@ def table(
     keep = np.flatnonzero((d > 4.0) & (d < 40.0))[:n]
     hkl, d = hkl[keep], d[keep]
     expected = scale * np.exp(b / (2 * d**2)) * truth(hkl)
-    variance = expected + 20.0
-    value = expected + a * np.sqrt(variance + (noise_b * expected) ** 2) * rng.normal(size=len(d))
+    value = expected + a * np.sqrt(expected + 20.0 + (noise_b * expected) ** 2) * rng.normal(size=len(d))
+    variance = np.abs(value) + 20.0
     frame = rng.uniform(0, n_images, len(d))
     xyz = np.column_stack([rng.uniform(0, 2000, (len(d), 2)), frame])
     s1 = rng.normal(size=(len(d), 3))
