@@ -42,7 +42,12 @@ class PredictedReflections:
 
 
 def predict_all(
-    experiment: Experiment, *, d_min: float | None = None, padding: float = 1.0, force_static: bool = False
+    experiment: Experiment,
+    *,
+    d_min: float | None = None,
+    padding: float = 1.0,
+    force_static: bool = False,
+    only: np.ndarray | None = None,
 ) -> PredictedReflections:
     """All reflections of a scan that hit the detector.
 
@@ -53,6 +58,7 @@ def predict_all(
     d_min : Å; None takes the detector's far corner. Never beyond λ/2.
     padding : degrees before and after the scan in which reflections are predicted too; their tails are on the images.
     force_static : ignore scan-varying models.
+    only : (m, 3) indices to look for; None looks for all inside d_min.
 
     Raises
     ------
@@ -75,9 +81,9 @@ def predict_all(
         or goniometer.setting_rotation_at_scan_points is not None
     )
     if varying:
-        indices, s1, z = _varying(experiment, limit, pad)
+        indices, s1, z = _varying(experiment, limit, pad, only)
     else:
-        indices, s1, z = _static(experiment, limit, first - pad, last + pad)
+        indices, s1, z = _static(experiment, limit, first - pad, last + pad, only)
     return _on_detector(experiment, indices, s1, z)
 
 
@@ -95,11 +101,22 @@ def allowed_indices(crystal: Crystal, A: np.ndarray, d_min: float) -> np.ndarray
     return indices_in_sphere(np.ascontiguousarray(A), float(d_min), centring_translations(crystal), limits)
 
 
-def _static(experiment: Experiment, d_min: float, z_a: float, z_b: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _candidates(crystal: Crystal, A: np.ndarray, d_min: float, only: np.ndarray | None) -> np.ndarray:
+    """(n, 3) i4 distinct indices to solve for."""
+    if only is None:
+        return allowed_indices(crystal, A, d_min)
+    distinct = np.unique(np.asarray(only, dtype=np.int32).reshape(-1, 3), axis=0)
+    q = np.linalg.norm(distinct @ A.T, axis=1)
+    return np.ascontiguousarray(distinct[(q > 0) & (q <= 1 / d_min)])
+
+
+def _static(
+    experiment: Experiment, d_min: float, z_a: float, z_b: float, only: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     beam, goniometer, scan, crystal = experiment.beam, experiment.goniometer, experiment.scan, experiment.crystal
     assert beam is not None and goniometer is not None and scan is not None and crystal is not None
     A = goniometer.rotation(0.0) @ crystal.A
-    indices = allowed_indices(crystal, A, d_min)
+    indices = _candidates(crystal, A, d_min, only)
     low, high = sorted((float(scan.angle(z_a)), float(scan.angle(z_b))))
     axis = goniometer.lab_axis / np.linalg.norm(goniometer.lab_axis)
     rows, phi = static_crossings(indices, np.ascontiguousarray(A), beam.s0, axis, low, high)
@@ -108,7 +125,9 @@ def _static(experiment: Experiment, d_min: float, z_a: float, z_b: float) -> tup
     return h, beam.s0 + r, np.asarray(scan.frame(phi))
 
 
-def _varying(experiment: Experiment, d_min: float, pad: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _varying(
+    experiment: Experiment, d_min: float, pad: float, only: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     beam, goniometer, scan, crystal = experiment.beam, experiment.goniometer, experiment.scan, experiment.crystal
     assert beam is not None and goniometer is not None and scan is not None and crystal is not None
     first, last = scan.array_range
@@ -131,7 +150,7 @@ def _varying(experiment: Experiment, d_min: float, pad: float) -> tuple[np.ndarr
     A = turned_back[middle]
     epsilon = float(np.linalg.norm(turned_back @ np.linalg.inv(A) - np.eye(3), ord=2, axis=(1, 2)).max())
     delta = float(np.linalg.norm(beams - beams[middle], axis=1).max())
-    indices = allowed_indices(crystal, A, d_min / (1 + epsilon))
+    indices = _candidates(crystal, A, d_min / (1 + epsilon), only)
     rows, frame, alpha = varying_crossings(
         indices, np.ascontiguousarray(A), beams[middle], axis, 1.01 * epsilon + 1e-9, 1.01 * delta,
         float(phi[0]), float(np.deg2rad(scan.width)), np.ascontiguousarray(matrices), np.ascontiguousarray(beams),

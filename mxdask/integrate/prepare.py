@@ -45,15 +45,17 @@ class Prepared:
         return Prepared(self.experiment, self.model, self.table.select(rows), self.neighbours.select(rows))
 
 
-def predict_for(experiment: Experiment, params: Params) -> PredictedReflections:
-    """The predictions of a crystal within the resolution asked for.
+def predict_for(experiment: Experiment, params: Params, only: np.ndarray | None = None) -> PredictedReflections:
+    """The predictions of a crystal within the resolution asked for; ``only`` some indices (m, 3).
 
     Raises
     ------
     MxdaskError : nothing is predicted.
     """
     wanted = params.prediction
-    predictions = predict_all(experiment, d_min=wanted.d_min, padding=wanted.padding, force_static=wanted.force_static)
+    predictions = predict_all(
+        experiment, d_min=wanted.d_min, padding=wanted.padding, force_static=wanted.force_static, only=only
+    )
     if not len(predictions):
         raise MxdaskError(
             f"{experiment.name}: no reflection is predicted on the detector; check d_min and the crystal model"

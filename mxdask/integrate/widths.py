@@ -41,10 +41,11 @@ def measure_widths(experiment: Experiment, spots: ReflectionTable, params: Param
     """Match the spots with predictions and estimate the widths."""
     assert experiment.scan is not None
     settings = params.profile.gaussian_rs
-    if not len(spots):
+    selected = select_reference(spots)
+    if not len(selected):
         return Widths(None, 0, False)
-    predictions = predict_for(experiment, params)
-    reference = match_reference(select_reference(spots), predictions)
+    predictions = predict_for(experiment, params, only=selected["miller_index"])
+    reference = match_reference(selected, predictions)
     usable = usable_reference(reference, predictions, experiment, settings.filter.min_zeta)
     degrees = abs(experiment.scan.width) * experiment.scan.n_images
     limits = settings.min_spots

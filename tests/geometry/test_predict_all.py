@@ -128,6 +128,20 @@ def test_lattice_centring_removes_indices() -> None:
     assert np.all(np.linalg.norm(all_h @ primitive.crystal.A.T, axis=1) <= 1 / 3.0)
 
 
+@pytest.mark.parametrize("varying", [False, True])
+def test_a_few_indices_are_predicted_as_among_all(varying: bool) -> None:
+    e = experiment()
+    if varying:
+        slip = rotation_matrix([1, 0, 0], np.deg2rad(0.01) * np.arange(21))
+        e = e.evolve(crystal=replace(e.crystal, A_at_scan_points=slip @ e.crystal.A))
+    p = predict_all(e)
+    some = p.miller_index[::9]
+    few = predict_all(e, only=np.vstack([some, some, [[0, 0, 0]]]))
+    rows = np.flatnonzero(np.any(np.all(p.miller_index[:, None] == some[None], axis=2), axis=1))
+    assert np.array_equal(few.miller_index, p.miller_index[rows])
+    assert np.array_equal(few.xyz_px, p.xyz_px[rows])
+
+
 def test_stills_are_refused() -> None:
     with pytest.raises(MxdaskError, match="stills"):
         predict_all(experiment(width=0.0))
