@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mxdask.index.max_cell import on_ice_ring
-from mxdask.index.prepare import Sweep
+from mxdask.index.prepare import ORIGIN, Sweep
 from mxdask.index.tasks import Result
 from mxdask.models import Experiment, ExperimentList, new_identifier
 from mxdask.table import Flag, ReflectionTable
@@ -43,6 +43,15 @@ def assemble(
     joined = ReflectionTable.concat(tables)
     joined.identifiers = {i: e.identifier for i, e in enumerate(listed)}
     return experiments.with_experiments(listed), joined, rows
+
+
+def with_shoeboxes(table: ReflectionTable, spots: ReflectionTable) -> ReflectionTable:
+    """The table with the pixels that ``spots`` has of each row, by the row's origin there."""
+    origin = table[ORIGIN]
+    del table[ORIGIN]
+    if spots.shoeboxes is not None:
+        table.shoeboxes = spots.shoeboxes.select(origin)
+    return table
 
 
 def _table(sweep: Sweep, result: Result, k: int, first: int) -> ReflectionTable:

@@ -13,6 +13,11 @@ from mxdask.models import Crystal, Experiment, ExperimentList
 from mxdask.table import Flag, ReflectionTable
 
 
+# Row of each spot in the input. The shoeboxes stay behind (nothing here looks at them, and they are most of the
+# bytes) and are joined again in the end.
+ORIGIN = "origin"
+
+
 @dataclass(frozen=True, eq=False)
 class Sweep:
     """One sweep and its spots.
@@ -51,7 +56,7 @@ def split_sweeps(experiments: ExperimentList, reflections: ReflectionTable, para
     for number, rows in enumerate(members.values()):
         first = experiments[rows[0]]
         _check(first)
-        table = _spots(first, reflections.select(usable & (sweep == number)), params)
+        table = _spots(first, reflections, usable & (sweep == number), params)
         crystals = [experiments[row].crystal for row in rows]
         sweeps.append(
             Sweep(number, first.evolve(crystal=None, profile=None, scaling_model=None), table,
@@ -93,14 +98,15 @@ def _check(experiment: Experiment) -> None:
         )
 
 
-def _spots(experiment: Experiment, table: ReflectionTable, params: Indexing) -> ReflectionTable:
-    """The spots of one sweep, mapped; those outside ``image_range`` are left out."""
+def _spots(experiment: Experiment, spots: ReflectionTable, chosen: np.ndarray, params: Indexing) -> ReflectionTable:
+    """The chosen spots (mask) of one sweep, mapped; those outside ``image_range`` are left out."""
     if params.image_range is not None:
         first, last = params.image_range
-        z = table["xyzobs.px.value"][:, 2]
-        table = table.select((z >= first - 1) & (z < last))
-    table = table.copy()
-    table.shoeboxes = None
+        z = spots["xyzobs.px.value"][:, 2]
+        chosen = chosen & (z >= first - 1) & (z < last)
+    rows = np.flatnonzero(chosen)
+    table = ReflectionTable({name: spots[name][rows] for name in spots}, spots.identifiers)
+    table[ORIGIN] = rows
     if "xyzobs.px.variance" not in table:
         table["xyzobs.px.variance"] = np.zeros((len(table), 3))
     mapped = map_centroids(experiment, table)

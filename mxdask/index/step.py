@@ -13,7 +13,7 @@ from mxdask.flow import Failed, Flow
 from mxdask.index.consensus import Consensus, consensus_cell
 from mxdask.index.joint import MAX_TRIED_TOGETHER, Verdict, joint_is_better, judge, with_indices_like
 from mxdask.index.known_symmetry import TargetSymmetry
-from mxdask.index.output import assemble
+from mxdask.index.output import assemble, with_shoeboxes
 from mxdask.index.params import Indexing, Params
 from mxdask.index.prepare import Sweep, split_sweeps
 from mxdask.index.shared_geometry import Displacement, agreed_displacement
@@ -59,6 +59,7 @@ def run(
     log.info("%d spots in %d sweeps", sum(len(s.table) for s in sweeps), len(sweeps))
     results, verdict, found = _index(sweeps, indexing, flow)
     listed, table, rows = assemble(experiments, sweeps, results)
+    table = with_shoeboxes(table, reflections)
     summary = _summary(rows, verdict, found, indexing)
     _log(summary)
     return listed, table, summary
