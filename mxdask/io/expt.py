@@ -174,7 +174,9 @@ def detector_from_dict(d: dict[str, Any], *, exclusive: bool = False) -> Detecto
     panels = []
     for entry, (fast, slow, origin) in zip(d["panels"], frames, strict=True):
         low, high = entry.get("trusted_range", (0.0, 2.0**31 - 1))
-        low, high = _inclusive(low, high, exclusive)
+        convention = entry.get(_CONVENTION) or ("exclusive" if exclusive else "inclusive")
+        whole = float(low).is_integer() and float(high).is_integer()
+        low, high = _inclusive(low, high, convention == "exclusive")
         strategy = entry.get("px_mm_strategy") or {"type": SIMPLE}
         values = {k: entry[k] for k in _PANEL_KEYS if k in entry}
         if "mu" in strategy and not values.get("mu"):  # old files carry them inside the strategy
@@ -186,24 +188,30 @@ def detector_from_dict(d: dict[str, Any], *, exclusive: bool = False) -> Detecto
                 fast, slow, origin, tuple(entry["image_size"]), tuple(entry["pixel_size"]), (low, high),
                 untrusted=tuple(tuple(r) for r in entry.get("mask", [])),
                 raw_image_offset=tuple(entry.get("raw_image_offset", (0, 0))), px_mm_strategy=strategy["type"],
-                extra={k: v for k, v in entry.items() if k not in known}, **values,
+                extra={k: v for k, v in entry.items() if k not in known}
+                | ({_CONVENTION: convention} if whole else {}), **values,
             )
         )  # fmt: skip
     return Detector(tuple(panels), hierarchy)
 
 
-def _between_counts(trusted_range: tuple[float, float]) -> list[float]:
-    """The range as written to a file: half a count wider at both ends.
+# A panel read with whole numbers as ends remembers what they meant, and is written as it was.
+_CONVENTION = "trusted_range_convention"
+
+
+def _written_range(panel: Panel) -> list[float]:
+    """The trusted range for a file: as it was read, or (from image headers) half a count wider at both ends.
 
     DIALS before 3.13 leaves both ends out, later versions include them. Pixels are integers, so a range that ends
     between two of them means the same to every version. With a lower end of 0, DIALS 3.12 masks all empty pixels.
     """
-    low, high = trusted_range
-    return [low - 0.5 if float(low).is_integer() else low, high + 0.5 if float(high).is_integer() else high]
+    low, high = panel.trusted_range
+    margin = {"exclusive": 1.0, "inclusive": 0.0}.get(panel.extra.get(_CONVENTION, ""), 0.5)
+    return [low - margin, high + margin]
 
 
 def _inclusive(low: float, high: float, exclusive: bool) -> tuple[float, float]:
-    """Lowest and highest raw value that is a measurement, from the range of a file (see :func:`_between_counts`)."""
+    """Lowest and highest raw value that is a measurement, from the range of a file (see :func:`_written_range`)."""
     if float(low).is_integer() and exclusive:
         low = low + 1
     if float(high).is_integer() and exclusive:
@@ -279,7 +287,7 @@ def detector_to_dict(detector: Detector) -> dict[str, Any]:
                 "name": p.name, "type": p.type, "fast_axis": list(map(float, fast)),
                 "slow_axis": list(map(float, slow)), "origin": list(map(float, origin)),
                 "raw_image_offset": list(p.raw_image_offset), "image_size": list(p.image_size),
-                "pixel_size": list(p.pixel_size), "trusted_range": _between_counts(p.trusted_range),
+                "pixel_size": list(p.pixel_size), "trusted_range": _written_range(p),
                 "thickness": p.thickness,
                 "material": p.material, "mu": p.mu, "identifier": p.identifier, "mask": [list(r) for r in p.untrusted],
                 "gain": p.gain, "pedestal": p.pedestal, "px_mm_strategy": {"type": p.px_mm_strategy}, **p.extra,

@@ -76,7 +76,8 @@ def test_dials_shows_every_file(ours: Path, dials: Dials, name: str) -> None:
         ("symmetry", ["integrated.expt", "integrated.refl"], ["space_group=P212121"], ["symmetrized.refl"]),
         ("cosym", ["integrated.expt", "integrated.refl"], ["space_group=P212121"], ["symmetrized.refl"]),
         ("scale", ["symmetrized.expt", "symmetrized.refl"], [], ["scaled.refl"]),
-        ("merge", ["scaled.expt", "scaled.refl"], [], ["merged.mtz"]),
+        # DIALS' html page asks for a twinning analysis, which so few reflections do not carry.
+        ("merge", ["scaled.expt", "scaled.refl"], ["output.html=None"], ["merged.mtz"]),
         ("export", ["scaled.expt", "scaled.refl"], [], ["scaled.mtz"]),
     ],
 )
@@ -113,7 +114,7 @@ def test_we_go_on_from_their_step(
 def test_their_files_survive_a_round_trip(theirs: Path, dials: Dials, tmp_path: Path, name: str) -> None:
     """Read a DIALS file, write it: DIALS shows the same."""
     if name.endswith(".expt"):
-        write_expt(tmp_path / name, read_expt(theirs / name, trusted_range_convention="inclusive"))
+        write_expt(tmp_path / name, read_expt(theirs / name))
         first, second = (json.loads((folder / name).read_text()) for folder in (theirs, tmp_path))
         for kind in ("beam", "crystal", "goniometer", "profile", "scaling_model", "experiment"):
             for a, b in zip(first[kind], second[kind], strict=True):
@@ -132,11 +133,12 @@ def _without_paths(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if "/" not in line and "DIALS" not in line)
 
 
-def test_strong_pixels_equal_on_every_image(ours: Path, theirs: Path) -> None:
-    """60 of 60 images: counts in DIALS' log against ours (its rule for masked pixels does not matter here)."""
+def test_strong_pixels_equal_on_every_image(ours: Path, theirs: Path, tmp_path: Path) -> None:
+    """60 of 60 images: counts in DIALS' log against ours, with the rule of DIALS 3.12 for pixels beside gaps."""
     text = (theirs / "dials.find_spots.log").read_text()
     counts = [int(n) for n in re.findall(r"Found (\d+) strong pixels on image", text)]
-    rows = json.loads((ours / "find_spots.json").read_text())["rows"]
+    mxdask("find_spots", ours / "imported.expt", "masked_pixels_dispersed=false", "--output-dir", tmp_path)
+    rows = json.loads((tmp_path / "find_spots.json").read_text())["rows"]
     our_counts = [n for row in rows for n in row["strong_pixels_per_image"]]
     assert len(our_counts) == 60
-    assert sorted(counts) == sorted(our_counts)
+    assert counts == our_counts

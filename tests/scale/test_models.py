@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic_sweeps import sweep
+from scaled_sweeps import sweep
 
 from mxdask.params import parse
 from mxdask.scale.absorption import crystal_frame_directions, harmonics, n_terms

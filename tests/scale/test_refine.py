@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic_sweeps import GROUP, job
+from scaled_sweeps import GROUP, job
 
 from mxdask.scale.params import Params
 from mxdask.scale.pool import Pool, pool_crystals

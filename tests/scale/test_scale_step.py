@@ -7,7 +7,7 @@ import logging
 
 import numpy as np
 import pytest
-from synthetic_sweeps import job
+from scaled_sweeps import job
 
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Flow
