@@ -12,7 +12,6 @@ from mxdask.index.params import Indexing
 from mxdask.models import Crystal, Experiment, ExperimentList
 from mxdask.table import Flag, ReflectionTable
 
-
 # Row of each spot in the input. The shoeboxes stay behind (nothing here looks at them, and they are most of the
 # bytes) and are joined again in the end.
 ORIGIN = "origin"

@@ -181,7 +181,8 @@ def _outcome(experiments: ExperimentList, p: Plan, result: SweepSpots | Failed) 
     if isinstance(result, Failed):
         if result.detail:
             log.debug("%s", result.detail)
-        return SweepSpots(None, row | {"status": "failed", "reason": result.reason, "bad_input": result.bad_input, "n_spots": 0})
+        row |= {"status": "failed", "reason": result.reason, "bad_input": result.bad_input, "n_spots": 0}
+        return SweepSpots(None, row)
     return SweepSpots(result.table, row | result.row)
 
 
