@@ -6,6 +6,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -19,6 +20,7 @@ from mxdask.errors import MxdaskError
 from mxdask.flow.checkpoint import Checkpointed
 from mxdask.flow.failed import Failed, Guarded
 from mxdask.flow.progress import Bar
+from mxdask.flow.stored import WithStored, store_large
 
 
 class Flow:
@@ -78,7 +80,9 @@ class Flow:
             )
 
     def close(self) -> None:
-        """Give back threads, processes or the connection."""
+        """Give back threads, processes or the connection; what only tasks in flight needed is deleted."""
+        if self._client is not None and self.run_dir is not None:
+            shutil.rmtree(self.run_dir / ".mxdask" / "arguments", ignore_errors=True)
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         if self._own_client:
@@ -107,6 +111,8 @@ class Flow:
         call: Callable[..., Any] = Guarded(function)
         if keep and self.run_dir is not None:
             call = Checkpointed.of(call, self.run_dir / ".mxdask" / "tasks" / name, args)
+        if self._client is not None and self.run_dir is not None:
+            call, args = WithStored(call), store_large(args, self.run_dir.resolve() / ".mxdask" / "arguments")
         # Arguments are not searched for nodes inside big objects: tables and models are leaves.
         return delayed(call, name=name, pure=False, traverse=False)(
             *args, dask_key_name=f"{name}-{dask.base.tokenize(os.urandom(8))}"

@@ -22,6 +22,8 @@ _CG_STEPS = 200
 _CG_TOLERANCE = 1e-4
 # Relative drop of the target below which nothing is left to gain.
 _CONVERGED = 1e-6
+# Eigenvalues of a normal matrix below this, relative to the largest, are rounding errors.
+_NO_INFORMATION = 1e-10
 
 
 @dataclass(frozen=True)
@@ -119,19 +121,42 @@ def refine(
     return Fit(_to_external(layout, state.x), problem.split(flat), state.target, first, len(design), n_steps)
 
 
-def covariances(layout: Layout, fit: Fit) -> list[np.ndarray]:
+def covariances(layout: Layout, fit: Fit, restraints: sparse.csr_array, relative: bool = False) -> list[np.ndarray]:
     """Per experiment, the covariance of (ln S, B, C), the other experiments held.
 
-    Directions the data say nothing about get no variance: with one experiment these are a common factor of S and a
-    common shift of B, which change all observations of a reflection alike.
+    This is how much the noise of the data moves the restrained parameters: H⁻¹·D·H⁻¹, where H is the normal matrix
+    and D the data's part of it. What the data do not determine stays where the restraints hold it and has no
+    variance, so that how loose a restraint was chosen does not turn up in the errors of intensities.
+
+    Parameters
+    ----------
+    relative : leave out the common factor of each experiment: its error is the same for all its reflections, not a
+        scatter among them. With one experiment this factor, and a common B, are never determined and always left out.
     """
-    if len(fit.blocks) > 1:
-        return [np.linalg.pinv(block, rcond=1e-10, hermitian=True) for block in fit.blocks]
-    directions = np.stack([layout.is_scale(), layout.is_decay()], axis=1).astype(np.float64)
-    directions = directions[:, directions.any(axis=0)]
-    directions /= np.linalg.norm(directions, axis=0)
-    projector = np.eye(layout.n_parameters) - directions @ directions.T
-    return [np.linalg.pinv(projector @ fit.blocks[0] @ projector, rcond=1e-10, hermitian=True)]
+    alone = len(fit.blocks) == 1
+    held = [m for m, out in ((layout.is_scale(), alone or relative), (layout.is_decay(), alone)) if out]
+    found = []
+    for block, first, last in zip(fit.blocks, layout.start[:-1], layout.start[1:], strict=True):
+        data = block - restraints[first:last, first:last].toarray()
+        projector = np.eye(len(block))
+        for mark in held:
+            own = mark[first:last]
+            projector -= np.outer(own, own) / max(own.sum(), 1)
+        inverse = np.linalg.pinv(projector @ block @ projector, rcond=_NO_INFORMATION, hermitian=True)
+        found.append(inverse @ data @ inverse)
+    return found
+
+
+def scale_esds(layout: Layout, fit: Fit) -> np.ndarray:
+    """(e,) relative error of each experiment's scale against the others'; inf where nothing links it to them."""
+    scale = layout.is_scale()
+    information = np.empty(len(fit.blocks))
+    for i, block in enumerate(fit.blocks):
+        own = scale[layout.start[i] : layout.start[i + 1]].astype(np.float64)
+        information[i] = own @ block @ own  # restraints hold differences of scales only
+    largest = np.array([np.trace(block) for block in fit.blocks])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(information > _NO_INFORMATION * largest, 1.0 / np.sqrt(information), np.inf)
 
 
 def esds(layout: Layout, fit: Fit, covariance: list[np.ndarray]) -> np.ndarray:

@@ -14,7 +14,16 @@ from mxdask.scale.expectation import expected_intensities, expected_variances, r
 from mxdask.scale.outliers import find_outliers, too_strong
 from mxdask.scale.params import Params
 from mxdask.scale.pool import Pool
-from mxdask.scale.refine import Fit, covariances, esds, factor_variances, factors, refine, starting_scales
+from mxdask.scale.refine import (
+    Fit,
+    covariances,
+    esds,
+    factor_variances,
+    factors,
+    refine,
+    scale_esds,
+    starting_scales,
+)
 from mxdask.text import text_table
 
 _log = logging.getLogger(__name__)
@@ -32,6 +41,7 @@ class Scaled:
     Attributes
     ----------
     parameters, esds : (n_parameters,) S, B, C of all crystals.
+    scale_esds : (e,) relative error of each crystal's scale against the others'; not part of the variances below.
     intensity, variance : (n,) corrected, combined; variance after the error model and with that of the scales.
     g, g_variance : (n,) inverse scale factors.
     outlier, excluded : (n,) bool; excluded observations have no usable scale factor.
@@ -43,6 +53,7 @@ class Scaled:
 
     parameters: np.ndarray
     esds: np.ndarray
+    scale_esds: np.ndarray
     intensity: np.ndarray
     variance: np.ndarray
     g: np.ndarray
@@ -205,15 +216,15 @@ class Scaling:
         assert self.fit is not None
         layout = self.pool.layout
         fit = Fit(self.parameters, self.fit.blocks, self.fit.target, self.fit.start_target, self.fit.n_observations, 0)
-        covariance = covariances(layout, fit)
-        g_variance = factor_variances(self.pool.design, layout, fit, covariance, self.g)
+        relative = covariances(layout, fit, self.restraints, relative=True)
+        g_variance = factor_variances(self.pool.design, layout, fit, relative, self.g)
         excluded = ~(self.g > _SMALLEST_SCALE)
-        relative = np.where(excluded, 0.0, g_variance / np.where(excluded, 1.0, self.g) ** 2)
-        variance = self.variance() + self.expected**2 * relative
+        of_g = np.where(excluded, 0.0, g_variance / np.where(excluded, 1.0, self.g) ** 2)
+        variance = self.variance() + self.expected**2 * of_g
         _log.info(_rounds_table(self.rounds))
         return Scaled(
-            self.parameters, esds(layout, fit, covariance), self.intensity, variance, self.g, g_variance,
-            self.outlier & ~excluded, excluded, self.error_models, self.i_mid, self.trials, self.rounds,
+            self.parameters, esds(layout, fit, covariances(layout, fit, self.restraints)), scale_esds(layout, fit),
+            self.intensity, variance, self.g, g_variance, self.outlier & ~excluded, excluded, self.error_models, self.i_mid, self.trials, self.rounds,
         )  # fmt: skip
 
     def _refinable(self) -> np.ndarray:

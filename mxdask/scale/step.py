@@ -211,8 +211,8 @@ def _with_models(experiments: ExperimentList, pool: Pool, scaled: Scaled, positi
 
 
 def _crystal_table(rows: list[dict[str, Any]]) -> str:
-    header = ("crystal", "model", "observations", "outliers", "scale", "B", "I/σ", "Rmerge", "status")
-    names = ("sweep", "model", "n_observations", "n_outliers", "scale", "B", "I_over_sigma", "Rmerge", "status")
+    header = ("crystal", "model", "observations", "outliers", "scale", "± (%)", "B", "I/σ", "Rmerge", "status")
+    names = ("sweep", "model", "n_observations", "n_outliers", "scale", "percent", "B", "I_over_sigma", "Rmerge", "status")
     return text_table(header, [[r.get(n) for n in names] for r in rows], title="Crystals")
 
 

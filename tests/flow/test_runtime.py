@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from jobs import count_and_square, rows, square, total
 
 from mxdask.errors import MxdaskError
 from mxdask.flow import Failed, Flow
-
-
-def square(x: int) -> int:
-    if x == 3:
-        raise MxdaskError("three is not squared")
-    return x * x
-
-
-def total(*values: int) -> int:
-    return sum(values)
-
-
-def count_and_square(x: int, log: str) -> int:
-    with open(log, "a") as file:
-        file.write(f"{x}\n")
-    return square(x)
+from mxdask.table import ReflectionTable
 
 
 @pytest.fixture(params=["sync", "threads", "processes", "distributed"], scope="module")
@@ -117,3 +105,18 @@ def test_defects_keep_their_traceback() -> None:
     (result,) = Flow("sync").map(broken, [()], name="broken")
     assert result.reason.startswith("ZeroDivisionError")
     assert "broken" in result.detail
+
+
+def test_large_tables_reach_a_cluster_through_files(tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    table = ReflectionTable({"d": np.arange(100_000.0)})
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
+    ) as cluster:
+        with Flow(cluster.scheduler_address, run_dir=tmp_path) as flow:
+            node = flow.task(rows, table, name="rows")
+            assert len(pickle.dumps(node)) < 10_000
+            assert flow.compute([node, flow.task(rows, table, name="rows")], name="rows") == [rows(table)] * 2
+            assert len(list((tmp_path / ".mxdask" / "arguments").iterdir())) == 1
+        assert not (tmp_path / ".mxdask" / "arguments").exists()

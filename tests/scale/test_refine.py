@@ -13,6 +13,7 @@ from mxdask.scale.refine import (
     _Problem,
     conjugate_gradients,
     covariances,
+    esds,
     factor_rows,
     factor_variances,
     factors,
@@ -136,11 +137,31 @@ def test_known_scales_are_found_though_they_differ_a_hundredfold():
 def test_variance_of_g_is_propagated():
     made = pool([{}, {"scale": 0.4}], n=500)
     value, variance = made.intensities(np.zeros(2))
-    fit = refine(made.design, made.layout, value, 1 / variance, made.layout.initial(), made.layout.restraints(0.1, 4.0))
+    restraints = made.layout.restraints(0.1, 4.0)
+    fit = refine(made.design, made.layout, value, 1 / variance, made.layout.initial(), restraints)
     g = factors(made.design, fit.parameters)
-    covariance = covariances(made.layout, fit)
+    covariance = covariances(made.layout, fit, restraints)
     found = factor_variances(made.design, made.layout, fit, covariance, g)
     J = spread(made, factor_rows(made.design, fit.parameters, g))
     at = [slice(a, b) for a, b in zip(made.layout.start[:-1], made.layout.start[1:], strict=True)]
     expected = [J[i, at[e]] @ covariance[e] @ J[i, at[e]] for i, e in enumerate(made.experiment)]
     np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_how_loose_a_restraint_is_does_not_matter_where_data_are_missing():
+    """Noise of the data is all that parameters of an ill-connected crystal pass on; restraints change that little."""
+    made = pool([{}, {"scale": 0.4}], n=500)
+    value, variance = made.intensities(np.zeros(2))
+    found = []
+    for scale_of_errors in (1e12, 1.0):  # hardly any information, and plenty
+        restraints = made.layout.restraints(1.0, 4.0)
+        weight = 1 / (variance * scale_of_errors)
+        fit = refine(made.design, made.layout, value, weight, made.layout.initial(), restraints)
+        esd = esds(made.layout, fit, covariances(made.layout, fit, restraints))
+        found.append(esd[made.layout.is_decay()])
+    unrestrained = refine(
+        made.design, made.layout, value, 1 / variance, made.layout.initial(), 1e-9 * made.layout.restraints(1.0, 4.0)
+    )
+    free = esds(made.layout, unrestrained, covariances(made.layout, unrestrained, 1e-9 * restraints))
+    assert found[0].max() < 0.05 * np.sqrt(2) * 4.0**2  # the restraint's own width would be about 2·d_min²
+    np.testing.assert_allclose(found[1], free[made.layout.is_decay()], rtol=0.3)
