@@ -10,9 +10,9 @@ import json
 import types
 import typing
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mxdask.errors import ParameterError
 
@@ -24,6 +24,13 @@ class StepParams(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+    @model_validator(mode="after")
+    def _resolution_limits_in_order(self) -> Self:
+        d_min, d_max = getattr(self, "d_min", None), getattr(self, "d_max", None)
+        if d_min is not None and d_max is not None and d_min >= d_max:
+            raise ValueError(f"d_min={d_min:g} is not below d_max={d_max:g}; d_min is the smaller number, in Å")
+        return self
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         return type(self).__qualname__, self.model_dump_json()
@@ -72,7 +79,7 @@ def parse(model: type[StepParams], assignments: Iterable[str]) -> StepParams:
 
 def build(model: type[StepParams], values: dict[str, Any]) -> StepParams:
     """Build a model from {dotted path: value}."""
-    nested: dict[str, Any] = {}
+    nested = _own_defaults(model)
     for path, value in values.items():
         scope = nested
         *parents, leaf = path.split(".")
@@ -82,10 +89,34 @@ def build(model: type[StepParams], values: dict[str, Any]) -> StepParams:
     try:
         return model.model_validate(nested)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(p) for p in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ParameterError(f"{path}={first['input']}: {message[:1].lower()}{message[1:]}") from None
+        raise ParameterError(_complaint(error)) from None
+
+
+def _own_defaults(model: type[StepParams]) -> dict[str, Any]:
+    """What a model presets in its scopes (``crystals: Crystals = Crystals(bad=…)``): setting one value of such a scope
+    must not drop the others.
+    """
+    out: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        if isinstance(info.default, StepParams):
+            preset = info.default.model_dump(exclude_unset=True) | _own_defaults(type(info.default))
+            if preset:
+                out[name] = preset
+    return out
+
+
+def _complaint(error: ValidationError) -> str:
+    """The first thing pydantic found wrong, as ``name=value: what``."""
+    first = error.errors()[0]
+    path = ".".join(p for p in first["loc"] if isinstance(p, str))
+    value, message = first["input"], first["msg"].removeprefix("Value error, ")
+    if isinstance(value, dict):  # the values of a scope do not go together
+        return f"{path}: {message}" if path else message
+    if isinstance(value, list | tuple):
+        if first["type"] == "missing":
+            message = f"{len(value)} values are too few"
+        value = ",".join(map(str, value))
+    return f"{path}={value}: {message[:1].lower()}{message[1:]}"
 
 
 def resolve(name: str, parameters: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from mxdask.models import ExperimentList
 from mxdask.params import StepParams
 from mxdask.pipeline_params import Params, step_params
 from mxdask.rundir import FILES, RunDirectory
+from mxdask.step_input import check_input, check_steps
 from mxdask.table import ReflectionTable
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def run_step(
     ------
     MxdaskError : nothing is left to go on with (the summary, with every crystal's reason, is written all the same).
     """
+    check_input(step, experiments, reflections)
     with flow.stage(step) as event:
         if step == "import":
             from mxdask.importing.step import run as run_import
@@ -136,7 +138,8 @@ class _Chain:
         reflections: ReflectionTable | None = None
         for step in inputs:
             e, r = self.run.load(step)
-            experiments, reflections = e or experiments, r or reflections
+            experiments = experiments if e is None else e
+            reflections = reflections if r is None else r  # an empty table is a table, too
         return experiments, reflections
 
 
@@ -152,7 +155,7 @@ def process(
 
     Parameters
     ----------
-    files : image files, masters or folders, as for ``mxdask import``.
+    files : image files or masters, as for ``mxdask import``.
     run : where the files of every step go; a rerun does again only what its inputs or parameters changed.
     logging_to : context manager (folder, step) that directs a step's log.
 
@@ -164,6 +167,7 @@ def process(
     ------
     MxdaskError : a step left no crystal.
     """
+    check_steps(params)
     chain = _Chain(params, run, flow, logging_to)
     try:
         chain.step("import", files=files)
@@ -178,6 +182,7 @@ def process(
         chain.step("scale", group)
         chain.step("merge", "scale", d_min=(run.summary("scale").get("resolution") or {}).get("d_min"))
         chain.step("export", "scale")
+        flow.forget_unused()
     finally:
         if run.summaries():
             log.info("wrote %s", write_run_report(run))

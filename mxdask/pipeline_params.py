@@ -27,7 +27,10 @@ class Params(StepParams):
     )  # fmt: skip
     space_group: str | None = Field(None, description="Known space group, e.g. P212121; Auto finds it.")
     d_min: float | None = Field(
-        None, description="High-resolution limit of integration and scaling.", json_schema_extra={"unit": "Å"}
+        None,
+        gt=0,
+        description="High-resolution limit of integration, scaling and merging.",
+        json_schema_extra={"unit": "Å"},
     )
     joint: bool | None = Field(
         None, description="Index all sweeps as one crystal (true), each for itself (false), or decide from the data."
@@ -62,9 +65,9 @@ _HANDED_DOWN: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def step_params(params: Params, step: str, computed: dict[str, Any] | None = None) -> StepParams:
-    """A step's parameters with the common ones, then the ``computed`` ones, where the user left its own open."""
+    """A step's parameters with the common ones, then the ``computed`` ones, where the user has not set its own."""
     own: StepParams = getattr(params, "importing" if step == "import" else step)
-    changed: dict[str, Any] = _flatten(own.model_dump(exclude_defaults=True))
+    changed: dict[str, Any] = _flatten(own.model_dump(exclude_unset=True))
     for name, places in _HANDED_DOWN.items():
         value = getattr(params, name)
         for target, path in places:

@@ -93,9 +93,12 @@ class RunDirectory:
 
     def _read_manifest(self) -> dict[str, Any]:
         try:
-            return dict(json.loads(self._manifest.read_text()))
+            content = json.loads(self._manifest.read_text())
         except (OSError, ValueError):
             return {}
+        # A damaged manifest only costs time: what it does not vouch for is done again.
+        entries = content.items() if isinstance(content, dict) else ()
+        return {k: v for k, v in entries if isinstance(v, dict) and v.keys() >= {"key", "outputs"}}
 
     def save(
         self,
@@ -127,7 +130,7 @@ class RunDirectory:
         path = self.path / f"{step}.json"
         try:
             return dict(json.loads(path.read_text()))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise FileError(f"{path}: not a readable summary ({error}); run `mxdask {step}` again") from error
 
     def summaries(self) -> dict[str, dict[str, Any]]:

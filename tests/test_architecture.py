@@ -30,9 +30,10 @@ for _step in STEPS:
     ALLOWED[_step] = SHARED | {"images", "flow", "_jit", _step}
 ALLOWED["importing"] |= {"io"}
 ALLOWED["merge"] |= {"io"}
-TOP = STEPS | SHARED | {"images", "io", "flow", "report", "rundir", "pipeline", "pipeline_params"}
+TOP = STEPS | SHARED | {"images", "io", "flow", "report", "rundir", "pipeline", "pipeline_params", "step_input"}
 ALLOWED["rundir"] = {"io", "flow", "models", "table"}
 ALLOWED["pipeline_params"] = STEPS | {"params"}
+ALLOWED["step_input"] = {"models", "table", "index", "rundir", "pipeline_params"}
 ALLOWED["pipeline"] = TOP
 ALLOWED["cli"] = TOP | {"cli", "simulate"}
 ALLOWED["__main__"] = {"cli"}

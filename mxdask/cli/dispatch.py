@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -66,6 +67,8 @@ def _set_option(out: Words, name: str, value: str) -> None:
 def dispatch(command: str, words: Sequence[str]) -> int:
     """Run one command; every expected error is one line on standard error."""
     debug = "--debug" in words
+    if debug:
+        logging.getLogger("mxdask").setLevel(logging.DEBUG)
     try:
         sorted_words = sort_words(words)
         if sorted_words.help:
@@ -80,6 +83,8 @@ def dispatch(command: str, words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print(f"mxdask {command}: stopped; run it again to go on where it was", file=sys.stderr)
         return 1
+    except OSError as error:
+        return _complain(command, MxdaskError(f"{error.filename or 'a file'}: {error.strerror or error}"), 1, debug)
     except Exception as error:  # a defect of ours: say so in one line, with the way to the details
         if debug:
             traceback.print_exc()

@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from mxdask.errors import FileError
+
 LOG = logging.getLogger("mxdask")
 
 
@@ -18,8 +20,7 @@ def step_log(folder: Path, step: str) -> Iterator[None]:
 
     Nested use (``process`` around its steps) prints once and writes both files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handlers: list[logging.Handler] = [logging.FileHandler(folder / f"mxdask.{step}.log", mode="w")]
+    handlers: list[logging.Handler] = [_file_handler(folder, f"mxdask.{step}.log")]
     if not any(getattr(h, "is_terminal", False) for h in LOG.handlers):
         terminal = logging.StreamHandler(sys.stdout)
         terminal.is_terminal = True  # type: ignore[attr-defined]
@@ -27,7 +28,8 @@ def step_log(folder: Path, step: str) -> Iterator[None]:
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(message)s"))
         LOG.addHandler(handler)
-    LOG.setLevel(logging.INFO)
+    if LOG.level == logging.NOTSET:
+        LOG.setLevel(logging.INFO)
     LOG.propagate = False
     # numpy's complaints about a crystal's numbers belong into that crystal's row, not onto the terminal.
     with warnings.catch_warnings():
@@ -37,4 +39,22 @@ def step_log(folder: Path, step: str) -> Iterator[None]:
         finally:
             for handler in handlers:
                 LOG.removeHandler(handler)
-                handler.close()
+                with contextlib.suppress(OSError):
+                    handler.close()
+
+
+class _PatientHandler(logging.FileHandler):
+    """A log that a full disk cuts short must not bury the results' own message under tracebacks."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+
+def _file_handler(folder: Path, name: str) -> logging.Handler:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _PatientHandler(folder / name, mode="w")
+    except OSError as error:
+        raise FileError(
+            f"{folder}: cannot be written to ({error.strerror}); choose another folder with --output-dir"
+        ) from error

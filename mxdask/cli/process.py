@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 def run_process(command: str, words: Words) -> None:
     """Images to merged intensities, resuming what an earlier run in the same folder left."""
-    if not words.files and not any(w.startswith(("template=", "directory=")) for w in words.assignments):
-        raise ParameterError("no images given; `mxdask process --help` tells what is needed")
     params = parse(Params, words.assignments)
     assert isinstance(params, Params)
+    if not words.files and not (params.importing.input.template or params.importing.input.directory):
+        raise ParameterError("no images given; `mxdask process --help` tells what is needed")
     run = RunDirectory(words.output_dir)
     with (
         step_log(run.path, "process"),
@@ -36,6 +36,7 @@ def run_process(command: str, words: Words) -> None:
 def complain_of_bad_input(summaries: dict[str, dict[str, Any]]) -> None:
     """End with an error that names every file that was missing or damaged; the other crystals are done by now."""
     reasons = [row["reason"] for s in summaries.values() for row in s.get("rows", []) if row.get("bad_input")]
+    reasons = [r for r in reasons if not any(other != r and other in r for other in reasons)]
     if reasons:
         raise MxdaskError("\n".join([*dict.fromkeys(reasons), "the other crystals are done; mend this and run again"]))
 

@@ -7,6 +7,7 @@ import logging
 from mxdask.cli.dispatch import Words
 from mxdask.cli.logs import step_log
 from mxdask.cli.parameters import parameters_of
+from mxdask.cli.process import complain_of_bad_input
 from mxdask.errors import ParameterError
 from mxdask.flow import Flow
 from mxdask.io.experiments import load
@@ -34,7 +35,7 @@ def run_one(command: str, words: Words) -> None:
         Flow(words.scheduler, n_workers=words.workers, progress=True, run_dir=run.path) as flow,
     ):
         if command == "import":
-            run_step("import", run, params, flow, files=images)
+            complain_of_bad_input({command: run_step(command, run, params, flow, files=images)})
             return
         expt = [f for f in words.files if f.endswith((".expt", ".json"))]
         refl = [f for f in words.files if f.endswith((".refl", ".pickle", ".h5")) and f not in expt]
@@ -48,4 +49,5 @@ def run_one(command: str, words: Words) -> None:
         if command != "find_spots" and not refl:
             raise ParameterError(f"no .refl file given; `mxdask {command} --help` tells what is needed")
         experiments, reflections = load(expt, refl)
-        run_step(command, run, params, flow, experiments=experiments, reflections=reflections)
+        summary = run_step(command, run, params, flow, experiments=experiments, reflections=reflections)
+        complain_of_bad_input({command: summary})

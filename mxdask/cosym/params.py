@@ -22,6 +22,13 @@ class Minimization(StepParams):
     max_iterations: int = Field(default=300, ge=1, description="of the L-BFGS minimiser")
 
 
+class SystematicAbsences(StepParams):
+    """The space group from screw axes, once the Laue group is known."""
+
+    check: bool = Field(default=True, description="look for screw axes; otherwise the group without any is taken")
+    significance_level: float = Field(default=0.95, gt=0.5, lt=1, description="for intensities to differ from zero")
+
+
 class Params(StepParams):
     """Parameters of cosym."""
 
@@ -64,6 +71,7 @@ class Params(StepParams):
     reference: str | None = Field(
         default=None, description="MTZ with merged intensities or amplitudes whose setting all crystals are to take"
     )
+    systematic_absences: SystematicAbsences = SystematicAbsences()
     landmarks: Landmarks = Landmarks()
     minimization: Minimization = Minimization()
     seed: int = Field(default=230, description="of the start of the minimisation")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
-import gemmi
 import numpy as np
 
 from mxdask.cosym.pairs import ReflectionLists, correlate
@@ -14,13 +14,17 @@ from mxdask.cosym.plan import Datasets, Plan, plan_datasets
 from mxdask.cosym.reference import solve_against
 from mxdask.cosym.settings_group import SettingsGroup
 from mxdask.cosym.solve import Solution, solve
+from mxdask.cosym.space_group import Axial, axial_observations, find_space_group
 from mxdask.cosym.summary import log_solution, summarise
 from mxdask.errors import MxdaskError
 from mxdask.flow import Failed, Flow
+from mxdask.intensity.absence_tables import absence_report, absence_rows
+from mxdask.intensity.absences import Candidate, ScrewScore
 from mxdask.intensity.apply_setting import apply_settings
 from mxdask.intensity.merged_set import MergedSet, merge_set
 from mxdask.intensity.resolution_limit import resolution_limit
 from mxdask.intensity.symmetry_data import inverse_d_squared, normalised_set, usable_observations
+from mxdask.lattice.operators import reindex
 from mxdask.models.experiment import ExperimentList
 from mxdask.table import ReflectionTable, match_to_experiments
 
@@ -70,17 +74,21 @@ def run(
             params.min_pairs,
         )
     log_solution(solution, datasets, plan)
-    changes, space_group = _changes(solution, datasets, plan)
+    changes = _changes(solution, datasets, plan)
     if not changes:
         raise MxdaskError("cosym: no crystal could be placed: they share too few reflections")
+    axes, candidates = _absences(solution, plan, prepared, changes, d_min, params)
+    space_group = plan.space_group or (candidates[0].groups[0] if candidates else solution.setting.space_group)
+    logger.info("%s", absence_report(axes, candidates, space_group))
     new_experiments, new_reflections = apply_settings(experiments, reflections, changes, space_group)
     summary = summarise(experiments, plan, datasets, solution, space_group, d_min, changes)
+    summary |= absence_rows(axes, candidates)
     return new_experiments, new_reflections, summary
 
 
 def _prepare(
     plan: Plan, experiments: ExperimentList, reflections: ReflectionTable, params: Params, flow: Flow
-) -> list[tuple[MergedSet, float | None] | Failed]:
+) -> list[Prepared | Failed]:
     """Normalised sets, one per experiment that the plan uses, in its order."""
     tables = reflections.split_by("id")
     empty = reflections.select(np.zeros(len(reflections), dtype=bool))
@@ -88,14 +96,29 @@ def _prepare(
     for row, P in zip(plan.rows, plan.P, strict=True):
         scan = experiments[row].scan
         width = None if scan is None or scan.is_still else scan.width
-        items.append((tables.get(row, empty), P, plan.cell, plan.core, width, params))
+        items.append((tables.get(row, empty), P, plan.cell, plan.core, plan.lattice, width, params))
     return flow.map(prepare, items, name="cosym-prepare")
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One crystal on the common primitive cell: normalised set, how far its data are good (Å, or None), axial rows."""
+
+    merged: MergedSet
+    limit: float | None
+    axial: Axial
+
+
 def prepare(
-    table: ReflectionTable, P: np.ndarray, cell: np.ndarray, group: np.ndarray, width: float | None, params: Params
-) -> tuple[MergedSet, float | None]:
-    """One crystal's normalised set on the common primitive cell, and how far its data are good (d in Å, or None)."""
+    table: ReflectionTable,
+    P: np.ndarray,
+    cell: np.ndarray,
+    group: np.ndarray,
+    lattice: np.ndarray,
+    width: float | None,
+    params: Params,
+) -> Prepared:
+    """Filter, correct, merge and normalise the reflections of one crystal."""
     observations = usable_observations(table, params.partiality_threshold, width, params.d_min)
     if len(observations) < params.min_reflections:
         raise MxdaskError(f"{len(observations)} usable reflections, fewer than {params.min_reflections}")
@@ -106,12 +129,14 @@ def prepare(
         merged.key, merged.intensity, merged.sigma, inverse_d_squared(merged.hkl, cell),
         min_i_mean_over_sigma_mean=params.min_i_mean_over_sigma_mean, min_cc_half=None,
     )  # fmt: skip
-    return merged, limit
+    hkl, integral = reindex(observations.hkl, P)
+    axial = axial_observations(
+        hkl[integral], observations.intensity[integral], observations.variance[integral], lattice
+    )
+    return Prepared(merged, limit, axial)
 
 
-def _collect(
-    plan: Plan, prepared: list[tuple[MergedSet, float | None] | Failed], params: Params
-) -> tuple[Datasets, float | None]:
+def _collect(plan: Plan, prepared: list[Prepared | Failed], params: Params) -> tuple[Datasets, float | None]:
     """Sets of experiments that share a crystal joined, the common resolution limit applied, empty ones put aside.
 
     The limit by ⟨I⟩/⟨σ⟩ is the median of the crystals' own, so that a few weak ones do not blunt all; the limit by
@@ -124,8 +149,8 @@ def _collect(
         if isinstance(result, Failed):
             reasons[row] = result.reason
             continue
-        parts.setdefault(plan.crystal_of[row], []).append(result[0])
-        limits.append(np.inf if result[1] is None else result[1])
+        parts.setdefault(plan.crystal_of[row], []).append(result.merged)
+        limits.append(np.inf if result.limit is None else result.limit)
     sets = {crystal: _joined(found, plan.core) for crystal, found in parts.items()}
     d_min = None if params.d_min is not None else _common_limit(list(sets.values()), limits, plan.cell, params)
     kept: dict[int, MergedSet] = {}
@@ -167,7 +192,7 @@ def _common_limit(sets: list[MergedSet], limits: list[float], cell: np.ndarray, 
     return min(found) if found else None
 
 
-def _changes(solution: Solution, datasets: Datasets, plan: Plan) -> tuple[dict[int, np.ndarray], gemmi.SpaceGroup]:
+def _changes(solution: Solution, datasets: Datasets, plan: Plan) -> dict[int, np.ndarray]:
     """Change of basis of every experiment that was placed, from its input indices to the best setting."""
     op_of = dict(zip(datasets.crystals, solution.ops, strict=True))
     best = solution.setting.P_minimum_best
@@ -176,4 +201,23 @@ def _changes(solution: Solution, datasets: Datasets, plan: Plan) -> tuple[dict[i
         op = op_of.get(plan.crystal_of[row])
         if op is not None and row not in datasets.reasons:
             changes[row] = best @ op @ P
-    return changes, plan.space_group or solution.setting.space_group
+    return changes
+
+
+def _absences(
+    solution: Solution,
+    plan: Plan,
+    prepared: list[Prepared | Failed],
+    changes: dict[int, np.ndarray],
+    d_min: float | None,
+    params: Params,
+) -> tuple[list[ScrewScore], list[Candidate]]:
+    """Scores of screw axes and space groups, unless the group is given."""
+    if plan.space_group is not None or not params.systematic_absences.check:
+        return [], []
+    crystals = [
+        (p.axial.within(plan.cell, d_min), changes[row] @ np.linalg.inv(P))
+        for row, P, p in zip(plan.rows, plan.P, prepared, strict=True)
+        if row in changes and isinstance(p, Prepared)
+    ]
+    return find_space_group(crystals, solution.setting.space_group, params.systematic_absences.significance_level)

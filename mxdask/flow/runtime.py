@@ -48,10 +48,11 @@ class Flow:
         self.scheduler = scheduler
         self.n_workers = n_workers or len(os.sched_getaffinity(0))
         self.progress = progress
-        self.run_dir = None if run_dir is None else Path(run_dir)
+        self.run_dir = None if run_dir is None else Path(run_dir).resolve()
         self._client = client
         self._own_client = False
         self._pool: Any = None
+        self._kept: dict[str, set[str]] = {}
         if client is None:
             self._connect()
 
@@ -111,8 +112,9 @@ class Flow:
         call: Callable[..., Any] = Guarded(function)
         if keep and self.run_dir is not None:
             call = Checkpointed.of(call, self.run_dir / ".mxdask" / "tasks" / name, args)
+            self._kept.setdefault(name, set()).add(call.key)
         if self._client is not None and self.run_dir is not None:
-            call, args = WithStored(call), store_large(args, self.run_dir.resolve() / ".mxdask" / "arguments")
+            call, args = WithStored(call), store_large(args, self.run_dir / ".mxdask" / "arguments")
         # Arguments are not searched for nodes inside big objects: tables and models are leaves.
         return delayed(call, name=name, pure=False, traverse=False)(
             *args, dask_key_name=f"{name}-{dask.base.tokenize(os.urandom(8))}"
@@ -146,6 +148,17 @@ class Flow:
     ) -> list[Any]:
         """``function(*item)`` for every item: results (or :class:`Failed`) in the items' order."""
         return self.compute([self.task(function, *item, name=name, keep=keep) for item in items], name=name)
+
+    def forget_unused(self) -> None:
+        """Delete checkpoints of earlier runs that this one, now complete, asked for no more.
+
+        Only kinds of tasks that were planned anew are looked at: those of steps that were skipped stay.
+        """
+        for name, keys in self._kept.items():
+            assert self.run_dir is not None
+            for path in (self.run_dir / ".mxdask" / "tasks" / name).glob("*.pkl"):
+                if path.stem not in keys:
+                    path.unlink(missing_ok=True)
 
     def record(self, event: str, **data: Any) -> None:
         """Append one line to ``events.jsonl`` of the run directory (time, event, data)."""

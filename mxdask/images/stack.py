@@ -185,6 +185,8 @@ def open_stack(experiment: Experiment) -> ImageStack:
     if imageset is None or detector is None:
         raise FileError(f"{experiment.name}: experiment without images or detector; give the .expt written by import")
     first, end = experiment.scan.array_range if experiment.scan else (0, len(imageset.paths))
+    if end <= first:
+        raise FileError(f"{experiment.name}: experiment without scan; give the .expt written by import")
     source, frames = _source(imageset, first, end)
     try:
         source.check(min(frames), max(frames))

@@ -77,7 +77,7 @@ def _stamp(path: str) -> int:
     try:
         return os.stat(os.path.join(path, "zarr.json")).st_mtime_ns
     except OSError as error:
-        raise FileError(f"{path}: no such Zarr v3 store") from error
+        raise FileError(f"{path}: a folder, but no Zarr v3 store; for a folder of images use directory=") from error
 
 
 @functools.lru_cache(maxsize=256)

@@ -46,13 +46,28 @@ def read_image_header(path: str, check_images: bool = True) -> ImageHeader:
     ------
     FileError : missing, damaged, or of a format that cannot be imported.
     """
+    try:
+        return _read_header(path, check_images)
+    except FileError:
+        raise
+    except MxdaskError as error:  # the models' own complaints do not know the file
+        raise FileError(f"{path}: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else ""
+        raise FileError(
+            f"{path}: the header holds something unexpected ({type(error).__name__}: {reason}); "
+            "have the file written anew, or make an .expt file by other means and give it to mxdask find_spots"
+        ) from error
+
+
+def _read_header(path: str, check_images: bool) -> ImageHeader:
     if os.path.isdir(path):
         return read_store_header(path)
     try:
         with open(path, "rb") as file:
             start = file.read(16)
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
+        raise FileError(f"{path}: cannot be read ({error.strerror}); check the name") from error
     if not start:
         raise FileError(f"{path}: empty file; copy it again")
     if start.startswith(_HDF5_SIGNATURE) or path.endswith(HDF5_SUFFIXES):

@@ -50,7 +50,8 @@ def run(files: Iterable[str | Path], params: Params, *, flow: Flow) -> tuple[Exp
         try:
             experiment = _experiment(sweep, params, lookups)
         except MxdaskError as error:
-            rows.append(_failed_row(sweep.template, str(error)))
+            where = "" if isinstance(error, FileError) else f"{sweep.template}: "
+            rows.append(_failed_row(sweep.template, f"{where}{error}"))
             continue
         experiments.append(experiment)
         rows.append(sweep_row(experiment) | {"format": sweep.format, "notes": list(sweep.notes)})

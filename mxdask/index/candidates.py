@@ -24,6 +24,7 @@ _FIRST_SPOTS = 60
 # Six more parameters must pay for themselves, and may not change the cell by more than this.
 _BITS_FOR_FREE_CELL = 60.0
 _MAX_STRAIN = 0.1
+_MAX_CONDITION = 1e6  # of a lattice basis; no crystal has axes that differ as much
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +171,10 @@ def _fitted(rlp: np.ndarray, rows: np.ndarray, tolerance: float) -> np.ndarray:
         hit = found.lattice >= 0
         if np.count_nonzero(hit) < _LEAST_INDEXED:
             return rows
-        rows = fit_lattice(rlp[hit], found.hkl[hit].astype(float), found.distance[hit], rows)
+        fitted = fit_lattice(rlp[hit], found.hkl[hit].astype(float), found.distance[hit], rows)
+        if not np.linalg.cond(fitted) < _MAX_CONDITION:  # a wrong cell may collapse into a plane
+            return rows
+        rows = fitted
     return rows
 
 

@@ -45,10 +45,12 @@ def crystal_row(experiment: Experiment, model: Any, width: Any, result: Any) -> 
 
 
 def per_image(experiment: Experiment, table: ReflectionTable) -> dict[str, list[Any]]:
-    """Reflections by the image of their predicted centre."""
+    """Reflections by the image of their predicted centre; those whose centre lies outside the scan are not counted."""
     assert experiment.scan is not None
     first, last = experiment.scan.array_range
-    place = np.clip(np.floor(table["xyzcal.px"][:, 2]), first, last - 1).astype(np.int64) - first
+    z = table["xyzcal.px"][:, 2]
+    table = table.select((z >= first) & (z < last))
+    place = np.floor(table["xyzcal.px"][:, 2]).astype(np.int64) - first
     n = last - first
     fitted = table.has_flags(Flag.INTEGRATED_PRF)
     kind = "prf" if "intensity.prf.value" in table else "sum"

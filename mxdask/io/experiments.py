@@ -24,8 +24,14 @@ def load(
 
     Raises
     ------
-    FileError : a table belongs to none of the experiments, or two experiments have one identifier.
+    FileError : a table belongs to none of the experiments, a file is given twice, or two experiments have one
+        identifier.
     """
+    once: set[Path] = set()
+    for name in refl_files:
+        if (path := Path(name).resolve()) in once:
+            raise FileError(f"{name}: given twice, its reflections would count double; give each .refl file only once")
+        once.add(path)
     lists = [read_expt(f) for f in expt_files]
     tables = [read_refl(f) for f in refl_files]
     joined = ExperimentList(_with_identifiers(lists), [h for part in lists for h in part.history])

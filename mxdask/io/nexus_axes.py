@@ -87,10 +87,16 @@ def _axis(dataset: h5py.Dataset, path: str) -> NexusAxis:
     if "offset" in attributes:
         units = text(attributes.get("offset_units", "mm" if is_rotation else attributes.get("units", "mm")))
         offset = np.asarray(attributes["offset"], dtype=np.float64) * _LENGTHS.get(units, 1.0)
+    vector = np.ravel(attributes["vector"]).astype(np.float64)
+    values = degrees(dataset) if is_rotation else lengths(dataset, "mm")
+    if vector.shape != (3,) or not np.linalg.norm(vector) > 0 or not values.size:
+        raise FileError(
+            f"{path}: transformation {dataset.name} has the vector {vector.tolist()} and {values.size} values; "
+            "three numbers, not all zero, and at least one value are needed"
+        )
     return NexusAxis(
         dataset.name.rsplit("/", 1)[-1], dataset.name, is_rotation,
-        TO_LAB @ np.asarray(attributes["vector"], dtype=np.float64) + 0.0, TO_LAB @ offset + 0.0,
-        degrees(dataset) if is_rotation else lengths(dataset, "mm"), dataset,
+        TO_LAB @ vector + 0.0, TO_LAB @ offset + 0.0, values, dataset,
     )  # fmt: skip
 
 

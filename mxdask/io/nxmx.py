@@ -169,7 +169,8 @@ def _width(axis: NexusAxis) -> tuple[float, str]:
 
 
 def _seconds(group: h5py.Group, name: str) -> float | None:
-    return float(np.ravel(group[name][()])[0]) if name in group else None
+    value = _number(group, name)
+    return value if value is not None and np.isfinite(value) and value >= 0 else None
 
 
 # ---- detector ------------------------------------------------------------------------------------------------------
@@ -237,9 +238,11 @@ def trusted_range(detector: h5py.Group, bits: int) -> tuple[float, float]:
     The two highest codes of the bit depth never are: 2^b - 1 marks bad pixels, 2^b - 2 saturated ones (front.md 4.5).
     """
     low, high = _number(detector, "underload_value"), _number(detector, "saturation_value")
-    depth = _number(detector, "bit_depth_image") or _number(detector, "bit_depth_readout") or bits
-    highest = LARGEST_COUNT if high is None or high <= 0 else high
-    return (0.0 if low is None else low), float(min(highest, 2.0 ** min(depth, bits) - 3))
+    depths = (_number(detector, name) for name in ("bit_depth_image", "bit_depth_readout"))
+    depth = next((d for d in depths if d is not None and d > 0), bits)
+    highest = high if high is not None and high > 0 else LARGEST_COUNT  # NaN is no limit either
+    lowest = low if low is not None and np.isfinite(low) else 0.0
+    return lowest, float(min(highest, 2.0 ** min(depth, bits) - 3))
 
 
 def _number(group: h5py.Group, name: str) -> float | None:

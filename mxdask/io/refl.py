@@ -44,11 +44,11 @@ def read_refl(path: str | Path) -> ReflectionTable:
         content = path.read_bytes()
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror}); give an existing .refl file") from error
-    if content.startswith(_HDF5_SIGNATURE):
-        return _read_hdf5(path)
     if is_refl_pickle(content):
         return read_refl_pickle(content, path)
     try:
+        if content.startswith(_HDF5_SIGNATURE):
+            return _read_hdf5(path)
         magic, version, body = msgpack.unpackb(content, strict_map_key=False, raw=False, max_bin_len=_BIN_LIMIT)
         if magic != _MAGIC or version not in (1, 2):
             raise ValueError(f"starts with {magic!r}, version {version}")
@@ -160,10 +160,10 @@ def _encode_shoeboxes(boxes: Shoeboxes, version: int) -> bytes:
 
 def _read_hdf5(path: Path) -> ReflectionTable:
     """The newest DIALS' HDF5 layout: /dials/<processing>/group_N, one data set per column (front.md 3)."""
-    import h5py
+    from mxdask.io.hdf5 import open_hdf5
 
     tables = []
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         try:
             stages = file["dials"]
             groups = stages[list(stages)[-1]]

@@ -54,7 +54,7 @@ def merge(experiments: ExperimentList, reflections: ReflectionTable | None, para
     cell = gemmi.UnitCell(*params.best_unit_cell) if params.best_unit_cell else median_cell(experiments)
     choice = best_choice(table)
     if choice != "scale":
-        _log.warning("The reflections are not scaled: %s intensities are merged as they are", choice)
+        _log.warning("The reflections are not scaled (run `mxdask scale` first): %s intensities are merged", choice)
     filters = Filters(params.d_min, params.d_max, params.partiality_threshold, None, params.combine_partials)
     observations = select_observations(table, choice, filters)
     if len(observations) == 0:

@@ -25,6 +25,7 @@ from mxdask.modelfit.result import (
 )
 from mxdask.modelfit.selection import Observations, gather, indexed_rows, observations, rows_by_experiment
 from mxdask.modelfit.smoother import Smoothing
+from mxdask.modelfit.turns import common_turns, drift_weight
 from mxdask.models import ExperimentList
 from mxdask.table import Flag, ReflectionTable
 
@@ -123,6 +124,7 @@ def fit(
     layout = build_layout(experiments, options, smoothing, reference)
     free, notes = reduced(experiments, layout, selection.data, options)
     problem = Problem(experiments, selection.data, layout, free, selection.noise)
+    problem.restrain(drift_weight(problem, common_turns(experiments, layout, options.priors)))
     minimum = minimise(
         problem.evaluate, problem.start, max_iterations=options.max_iterations, convergence=options.convergence
     )

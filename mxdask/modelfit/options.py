@@ -21,6 +21,9 @@ class Priors:
     An orientation that drifts along the scan cannot be told from a tilted spindle (turn detector and beam with it and
     nothing changes): a drift of 0.2 mrad (0.01°) from one sample to the next keeps that combination from wandering;
     real drifts are measured to some 0.01 mrad and are not touched.
+
+    ``wander`` is what a crystal may turn by itself over its whole scan. It makes no prior of its own, but is counted as
+    an error, common to all reflections of a sweep, of the turns of everything about the beam (see ``turns``).
     """
 
     distance: float | None = 0.01  # fraction of the distance
@@ -29,6 +32,7 @@ class Priors:
     beam: float | None = 0.5  # mrad
     wavelength: float | None = 1e-3  # fraction
     drift: float | None = 0.2  # mrad
+    wander: float | None = None  # mrad
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Problem:
         prior_scale: float = 1.0,
     ) -> None:
         self.experiments, self.data, self.layout = experiments, data, layout
+        self.prior_scale = prior_scale
         self.free = layout.free if free is None else free
         self._prior = layout.prior * prior_scale
         pairs, weight = layout.drift
@@ -36,14 +37,19 @@ class Problem:
             pieces["crystal"].number: smoothing
             for pieces, smoothing in zip(layout.of_experiment, layout.smoothing, strict=True)
         }
-        self._border = np.flatnonzero(self.free[: layout.border_size])
+        self.border = np.flatnonzero(self.free[: layout.border_size])
+        self._joint_prior = np.zeros((len(self.border), len(self.border)))
         self._crystals = [p for p in layout.pieces if p.kind == "crystal"]
         self._blocks = [p.at + np.flatnonzero(self.free[p.rows]) for p in self._crystals]
-        self.rows = np.concatenate([self._border, *self._blocks]).astype(np.int64)
+        self.rows = np.concatenate([self.border, *self._blocks]).astype(np.int64)
         self._position = np.full(layout.size, -1, dtype=np.int64)
-        self._position[self._border] = np.arange(len(self._border))
+        self._position[self.border] = np.arange(len(self.border))
         for rows in self._blocks:
             self._position[rows] = np.arange(len(rows))
+
+    def restrain(self, weight: np.ndarray) -> None:
+        """Add a matrix (border, border) of weights to the priors on beams and detectors, about the same means."""
+        self._joint_prior = weight[np.ix_(self.border, self.border)]
 
     @property
     def start(self) -> np.ndarray:
@@ -62,7 +68,7 @@ class Problem:
         states = self._states(full)
         if states is None:
             return None
-        G = len(self._border)
+        G = len(self.border)
         border, border_gradient = np.zeros((G, G)), np.zeros(G)
         blocks = [np.zeros((len(rows), len(rows))) for rows in self._blocks]
         gradients = [np.zeros(len(rows)) for rows in self._blocks]
@@ -87,10 +93,12 @@ class Problem:
 
     def _add_priors(self, full: np.ndarray, border: np.ndarray, gradient: np.ndarray) -> float:
         """Add the priors on beams and detectors; returns their part of the objective."""
-        weight, shift = self._prior[self._border], (full - self.layout.prior_mean)[self._border]
+        weight, shift = self._prior[self.border], (full - self.layout.prior_mean)[self.border]
         border[np.diag_indices_from(border)] += weight
-        gradient += weight * shift
-        return 0.5 * float(weight @ shift**2)
+        border += self._joint_prior
+        pull = weight * shift + self._joint_prior @ shift
+        gradient += pull
+        return 0.5 * float(pull @ shift)
 
     def _add_drift(self, full: np.ndarray, blocks: list[np.ndarray], gradients: list[np.ndarray]) -> float:
         """Add the priors on changes of orientation between samples."""

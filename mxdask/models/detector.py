@@ -68,6 +68,20 @@ class Panel:
         cross = np.linalg.norm(np.cross(self.fast_axis, self.slow_axis))
         if cross < 0.5:
             raise MxdaskError(f"detector panel {self.name!r}: fast and slow axis are (nearly) parallel")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        wrong = ""
+        if not all(np.isfinite(size) and size > 0 for size in (*self.pixel_size, *self.image_size)):
+            wrong = f"{self.image_size} pixels of {self.pixel_size} mm; all must be finite and above zero"
+        elif self.distance < 1e-6:
+            wrong = "its plane goes through the sample (distance 0)"
+        elif not np.isfinite(self.thickness) or self.thickness < 0:
+            wrong = f"sensor thickness {self.thickness} mm; it must be finite, not negative"
+        elif np.isnan(self.trusted_range).any():
+            wrong = f"trusted range {self.trusted_range} is not a number"
+        if wrong:
+            raise MxdaskError(f"detector panel {self.name!r}: {wrong}; check the image header")
 
     @property
     def normal(self) -> np.ndarray:

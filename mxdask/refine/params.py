@@ -101,6 +101,13 @@ class Restraints(StepParams):
     tilt: float | None = _field(2.0, gt=0, description="σ of tilts of the detector", unit="mrad")
     beam: float | None = _field(0.5, gt=0, description="σ of the direction of the beam", unit="mrad")
     drift: float | None = _field(0.2, gt=0, description="σ of a crystal's turn between samples of a scan", unit="mrad")
+    wander: float | None = _field(
+        2.0,
+        gt=0,
+        description="σ of a crystal's own turn over a whole scan: how little narrow wedges tell of a turn of beam, "
+        "detector and crystals together; None: they are believed",
+        unit="mrad",
+    )
 
 
 class Tukey(StepParams):
@@ -189,4 +196,12 @@ def fit_options(params: Params) -> FitOptions:
 def _priors(restraints: Restraints) -> Priors | None:
     if not restraints.geometry:
         return None
-    return Priors(restraints.distance, restraints.shift, restraints.tilt, restraints.beam, 1e-3, restraints.drift)
+    return Priors(
+        restraints.distance,
+        restraints.shift,
+        restraints.tilt,
+        restraints.beam,
+        1e-3,
+        restraints.drift,
+        restraints.wander,
+    )

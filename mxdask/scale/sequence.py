@@ -224,7 +224,8 @@ class Scaling:
         _log.info(_rounds_table(self.rounds))
         return Scaled(
             self.parameters, esds(layout, fit, covariances(layout, fit, self.restraints)), scale_esds(layout, fit),
-            self.intensity, variance, self.g, g_variance, self.outlier & ~excluded, excluded, self.error_models, self.i_mid, self.trials, self.rounds,
+            self.intensity, variance, self.g, g_variance, self.outlier & ~excluded, excluded, self.error_models,
+            self.i_mid, self.trials, self.rounds,
         )  # fmt: skip
 
     def _refinable(self) -> np.ndarray:

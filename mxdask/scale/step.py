@@ -23,6 +23,9 @@ from mxdask.text import text_table
 
 _log = logging.getLogger(__name__)
 
+# A relative error of a crystal's scale that the user should know of: it is beyond what careful scaling leaves.
+_LOOSE_SCALE = 0.05
+
 
 def run(
     experiments: ExperimentList, reflections: ReflectionTable | None, params: Params, *, flow: Flow
@@ -61,6 +64,7 @@ def run(
     )
     ordered = [rows[i] for i in sorted(rows)]
     _log.info(_crystal_table(ordered))
+    _warn_of_loose_scales(ordered)
     _log.info(tell.error_model_table(scaled))
     report: dict[str, Any] = {
         "step": "scale", "rows": ordered, "space_group": space_group.short_name(), "cell": list(cell.parameters),
@@ -211,9 +215,26 @@ def _with_models(experiments: ExperimentList, pool: Pool, scaled: Scaled, positi
 
 
 def _crystal_table(rows: list[dict[str, Any]]) -> str:
-    header = ("crystal", "model", "observations", "outliers", "scale", "± (%)", "B", "I/σ", "Rmerge", "status")
-    names = ("sweep", "model", "n_observations", "n_outliers", "scale", "percent", "B", "I_over_sigma", "Rmerge", "status")
+    header = ("crystal", "model", "observations", "outliers", "scale", "rel. esd", "B", "I/σ", "Rmerge", "status")
+    names = (
+        "sweep", "model", "n_observations", "n_outliers", "scale", "scale_esd", "B", "I_over_sigma", "Rmerge", "status",
+    )  # fmt: skip
     return text_table(header, [[r.get(n) for n in names] for r in rows], title="Crystals")
+
+
+def _warn_of_loose_scales(rows: list[dict[str, Any]]) -> None:
+    """Crystals whose scale hardly any common reflections tie to the others': that error is in no sigma."""
+    scaled = [r for r in rows if r["status"] == "ok"]
+    if len(scaled) < 2:
+        return
+    for row in scaled:
+        esd = row["scale_esd"]
+        if esd is None:
+            _log.warning("%s shares no reflection with other crystals: its scale is a guess", row["sweep"])
+        elif esd > _LOOSE_SCALE:
+            _log.warning(
+                "%s: its scale relative to the other crystals is known to %.0f %% only", row["sweep"], 100 * esd
+            )
 
 
 def _cell_text(cell: Any) -> str:

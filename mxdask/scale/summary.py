@@ -47,7 +47,8 @@ def crystal_rows(
             {
                 "sweep": experiment.name, "identifier": experiment.identifier, "status": "ok", "reason": "",
                 "model": model.kind, "n_observations": int(count[index]), "n_outliers": int(outliers[index]),
-                "scale": float(scale.mean()), "scale_esd": _number(scaled.scale_esds[index]), "B": float(decay.mean()) if len(decay) else 0.0,
+                "scale": float(scale.mean()), "scale_esd": _number(scaled.scale_esds[index]),
+                "B": float(decay.mean()) if len(decay) else 0.0,
                 "I_over_sigma": _number(i_over_sigma[index]), "Rmerge": _number(r_merge[index]),
             }
         )  # fmt: skip

@@ -7,15 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
-from mxdask.spots.extended_kernels import separate_background, strong_above_background
+from mxdask.spots.extended_kernels import list_kept, strong_above_background
 from mxdask.spots.params import Dispersion
 from mxdask.spots.threshold_kernels import Rule, Scratch, Sums, Tables, find_dispersed
 
 # With more special pixels than this the wide sums are faster than the narrow ones.
 _MANY_SPECIAL = 0.005
-
-# Dispersion limits are tabulated as 16-bit integers.
-_LIMIT_STEPS = 2**16 - 2
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,14 @@ def box_counts(valid: np.ndarray, ky: int, kx: int) -> np.ndarray:
     return np.ascontiguousarray(rows_summed[:, right] - rows_summed[:, left])
 
 
+def pack_bits(flags: np.ndarray, *, rest: bool) -> np.ndarray:
+    """(slow, words) u8 of (slow, fast) bools, column i in bit i % 64 of word i // 64; ``rest`` fills the last word."""
+    height, width = flags.shape
+    padded = np.full((height, -(-width // 64) * 64), rest)
+    padded[:, :width] = flags
+    return np.packbits(padded, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+
+
 def make_rule(
     params: Dispersion, trusted_range: tuple[float, float], detector_gain: float, pedestal: float, floor: float
 ) -> Rule:
@@ -68,7 +73,8 @@ def make_rule(
     ky, kx = params.kernel_size
     window = (2 * ky + 1) * (2 * kx + 1)
     gain = (params.gain or 1.0) * detector_gain
-    largest_limit = gain * (window - 1 + params.sigma_background * np.sqrt(2.0 * (window - 1)))
+    m = np.arange(2, window + 1)
+    excess = gain * (m - 1 + params.sigma_background * np.sqrt(2.0 * (m - 1))) / m
     limits = np.clip([np.ceil(trusted_range[0]), np.floor(trusted_range[1])], -(2**31), 2**32 - 1)
     return Rule(
         low=int(limits[0]), high=int(limits[1]), ky=int(ky), kx=int(kx),
@@ -76,7 +82,7 @@ def make_rule(
         gain=float(gain), pedestal=float(pedestal),
         n_background=float(params.sigma_background), n_strong=float(params.sigma_strong),
         floor=float(floor * detector_gain + pedestal), masked_dispersed=int(params.masked_pixels_dispersed),
-        limit_step=float(largest_limit / _LIMIT_STEPS),
+        least_excess=float(excess.min()),
     )  # fmt: skip
 
 
@@ -86,11 +92,12 @@ def make_tables(valid: np.ndarray, rule: Rule) -> Tables:
     m = box_counts(valid, rule.ky, rule.kx)
     less_one = np.maximum(np.arange(window + 1) - 1.0, 0.0)
     root = np.sqrt(2.0 * less_one)
-    limit = (rule.gain * (less_one + rule.n_background * root) / rule.limit_step).astype(np.uint16)
     tested = valid & (m >= rule.min_local)
     return Tables(
         valid=valid.astype(np.uint8),
-        n_window=np.where(tested, m, 0).astype(np.uint8 if window < 256 else np.uint16), limit=limit[m], root=root,
+        n_window=np.where(tested, m, 0).astype(np.uint8 if window < 256 else np.uint16), root=root,
+        valid_bits=pack_bits(valid, rest=False),
+        start_bits=pack_bits(~valid if rule.masked_dispersed else np.zeros_like(valid), rest=True),
     )  # fmt: skip
 
 
@@ -104,15 +111,15 @@ def _make_sums(width: int, rule: Rule, dtype: type) -> Sums:
 def _make_scratch(shape: tuple[int, int], rule: Rule) -> Scratch:
     height, width = shape
     depth, border = 2 * rule.ky + 1, min(rule.ky, rule.kx) - 1
-    flags = -(-width // 8) * 8
-    extra = np.zeros((4, width), np.int64)
+    flags = -(-width // 32) * 32
+    extra = np.zeros((3, width), np.int64)
     return Scratch(
-        outside=np.zeros(flags, np.uint8), doubt=np.zeros(flags, np.uint8),
-        special=np.zeros((depth, width), np.int32), n_special=np.zeros(depth, np.int64),
-        extra_n=extra[0], extra_m=extra[1], extra_x=extra[2], extra_y=extra[3],
-        listed=np.zeros(width, np.int32),
+        outside=np.zeros(flags, np.uint8), suspect=np.zeros(flags, np.uint8),
+        special=np.zeros((depth, width + 1), np.int32), n_special=np.zeros(depth, np.int64),
+        extra_m=extra[0], extra_x=extra[1], extra_y=extra[2],
+        listed=np.zeros(width + 1, np.int32),
         strong=np.zeros(height * width, np.int32), unusable=np.zeros(height * width, np.int32),
-        dispersed=np.ones((height + 2 * border, width + 2 * border), np.uint8),
+        dispersed=np.full((height + 2 * border, -(-width // 64) + 2), 2**64 - 1, np.uint64),
     )  # fmt: skip
 
 
@@ -122,22 +129,22 @@ class _Background:
     def __init__(self, tables: Tables, rule: Rule) -> None:
         height, width = tables.valid.shape
         self._valid, self._rule = tables.valid, rule
-        self._eroded = np.ones((height + 2 * (min(rule.ky, rule.kx) - 1), width), np.uint8)
-        self._kept = np.zeros((height, -(-width // 8) * 8), np.uint8)
-        self._background = np.zeros((height, width), np.uint8)
-        self._rows = np.zeros(height, np.uint8)
+        self._valid_bits = tables.valid_bits
+        words = tables.valid_bits.shape[1]
+        self._eroded = np.zeros((height + 2 * (min(rule.ky, rule.kx) - 1), words), np.uint64)
+        self._kept_row = np.zeros(words, np.uint64)
+        self._kept = np.zeros(height * width + 1, np.int32)
+        self._background = tables.valid.ravel().copy()
         self._sums = np.zeros((2, width), np.int32)
 
     def list_strong(self, frame: np.ndarray, scratch: Scratch, n_unusable: int) -> int:
         """Put the strong pixels into ``scratch.strong``; their number."""
-        unusable = scratch.unusable[:n_unusable]
-        separate_background(
-            scratch.dispersed, self._valid, unusable, self._eroded, self._kept, self._background, self._rows
-        )
+        n = list_kept(scratch.dispersed, self._valid_bits, frame.shape[1], self._eroded, self._kept_row, self._kept)
         number, total = self._sums
         return strong_above_background(
-            frame, self._rule, self._kept, self._background, self._rows, number, total, scratch.listed, scratch.strong
-        )
+            frame, self._rule, self._valid.ravel(), self._kept[:n], scratch.unusable[:n_unusable],
+            self._background, number, total, scratch.strong,
+        )  # fmt: skip
 
 
 class DispersionThreshold:

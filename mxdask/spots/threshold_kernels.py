@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
-"""Pixels of one frame whose neighbourhood is dispersed: one SIMD pass, exact tests where that pass is in doubt.
+"""Pixels of one frame whose neighbourhood is dispersed: a SIMD pass finds suspects, each of which is tested exactly.
 
 Notation of front.md 6.1: over the usable pixels of a window m is their number, x = ΣI, y = ΣI². I is the raw integer
 value; the pedestal p enters only where it does not cancel (m·y − x² is the same with and without it).
@@ -32,7 +32,8 @@ class Rule(NamedTuple):
     gain, pedestal : counts per photon (all gains multiplied), and counts at zero photons.
     n_background, n_strong : n_b and n_s. floor : strong pixels are above this value.
     masked_dispersed : 1 if unusable pixels count as dispersed, else 0.
-    limit_step : unit of Tables.limit.
+    least_excess : smallest g·(m − 1 + n_b·√(2(m − 1)))/m of all m > 1: the right side of the test is never below
+        m·(x − m·p) times it.
     """
 
     low: int
@@ -46,7 +47,7 @@ class Rule(NamedTuple):
     n_strong: float
     floor: float
     masked_dispersed: int
-    limit_step: float
+    least_excess: float
 
 
 class Tables(NamedTuple):
@@ -56,15 +57,17 @@ class Tables(NamedTuple):
     ----------
     valid : (slow, fast) u1, 1 = usable.
     n_window : (slow, fast) u1 or u2, usable pixels in the window, 0 where no test is wanted.
-    limit : (slow, fast) u2, g·(m − 1 + n_b·√(2(m − 1))) in units of Rule.limit_step, rounded down. Two bytes, because
-        the tables have to come from memory for every frame.
     root : (window + 1,) f8, √(2(m − 1)) by m.
+    valid_bits : (slow, words) u8, ``valid`` with column i in bit i % 64 of word i // 64; the rest of the last
+        word is 0.
+    start_bits : likewise, the pixels that count as dispersed whatever their value; the rest of the last word is 1.
     """
 
     valid: np.ndarray
     n_window: np.ndarray
-    limit: np.ndarray
     root: np.ndarray
+    valid_bits: np.ndarray
+    start_bits: np.ndarray
 
 
 class Sums(NamedTuple):
@@ -89,19 +92,19 @@ class Scratch(NamedTuple):
 
     Attributes
     ----------
-    outside, doubt : (fast rounded up to 8,) u1, flags of one row.
-    special : (2·ky + 1, fast) i4, columns of the special pixels of the rows in the window; n_special : (2·ky + 1,) i8.
-    extra_n, extra_m, extra_x, extra_y : (fast,) i8, over the special pixels in the window: their number, the usable
-        ones less all, Σ, Σ².
-    listed : (fast,) i4. strong, unusable : (slow·fast,) i4, flat indices.
-    dispersed : (slow + 2r, fast + 2r) u1 with a frame of ones r = min(ky, kx) − 1 wide.
+    outside, suspect : (fast rounded up to 32,) u1, flags of one row.
+    special : (2·ky + 1, fast + 1) i4, columns of the special pixels of the rows in the window.
+    n_special : (2·ky + 1,) i8, how many.
+    extra_m, extra_x, extra_y : (fast,) i8, over the special pixels in the window: the usable ones less all, Σ, Σ².
+    listed : (fast + 1,) i4. strong, unusable : (slow·fast,) i4, flat indices.
+    dispersed : (slow + 2r, words + 2) u8, one bit per pixel; round it r = min(ky, kx) − 1 rows and one word
+        of ones.
     """
 
     outside: np.ndarray
-    doubt: np.ndarray
+    suspect: np.ndarray
     special: np.ndarray
     n_special: np.ndarray
-    extra_n: np.ndarray
     extra_m: np.ndarray
     extra_x: np.ndarray
     extra_y: np.ndarray
@@ -112,51 +115,55 @@ class Scratch(NamedTuple):
 
 
 @jit()
-def list_set(flags, size, out):
-    """Positions of the flags that are set among the first ``size``, and how many; eight at a time are skipped."""
+def list_set(flags, out):
+    """Positions of the flags (0 or 1) that are set, and how many; 32 at a time, then 8, are skipped.
+
+    Nothing depends on a single flag but how far ``out`` advances: scattered flags would defeat the branch prediction.
+    """
     n = 0
     words = flags.view(np.uint64)
-    for w in range(words.size):
-        if words[w] != 0:
-            for i in range(8 * w, min(8 * w + 8, size)):
-                if flags[i] != 0:
-                    out[n] = i
-                    n += 1
+    for w in range(0, words.size, 4):
+        if (words[w] | words[w + 1] | words[w + 2] | words[w + 3]) != 0:
+            for k in range(w, w + 4):
+                if words[k] != 0:
+                    for i in range(8 * k, 8 * k + 8):
+                        out[n] = i
+                        n += flags[i]
     return n
-
-
-@jit()
-def any_set(flags):
-    """Whether any flag is set."""
-    words = flags.view(np.uint64)
-    found = np.uint64(0)
-    for w in range(words.size):
-        found |= words[w]
-    return found != 0
 
 
 @jit()
 def enter_row(raw, valid, low, high, memory, column_x, column_y, outside):
     """Let a row take the place of the one that leaves the window.
 
-    Flags the special pixels (valid, but not within low..high); returns their number and the sum of the others.
+    Flags the special pixels (valid, but not within low..high); returns whether there are any. As unsigned numbers
+    negative values lie above ``high``.
     """
-    n_special = np.int32(0)
-    total = np.int32(0)
+    lowest, highest = np.uint32(low), np.uint32(high)
+    some = np.uint8(0)
     for i in range(raw.size):
         good = valid[i] != 0
-        inside = (raw[i] >= low) & (raw[i] <= high)
-        new = np.int32(np.int32(raw[i]) if good & inside else 0)
-        special = good & (not inside)
-        outside[i] = np.uint8(special)
-        n_special = np.int32(n_special + np.int32(special))
-        total = np.int32(total + new)
+        v = np.uint32(raw[i])
+        inside = (v >= lowest) & (v <= highest)
+        new = np.int32(v if good & inside else 0)
+        special = np.uint8(good & (not inside))
+        outside[i] = special
+        some |= special
         old = np.int32(memory[i])
         change = np.int32(new - old)
         column_x[i] = column_x[i] + change
         column_y[i] = column_y[i] + np.int32(change * np.int32(new + old))
         memory[i] = new
-    return n_special, total
+    return some
+
+
+@jit()
+def sum_row(values):
+    """Sum of a row of counts."""
+    total = np.uint32(0)
+    for i in range(values.size):
+        total = np.uint32(total + np.uint32(values[i]))
+    return np.int64(total)
 
 
 @jit()
@@ -186,35 +193,43 @@ def sum_columns(columns, kx, box):
 
 
 @jit()
-def dispersed_row(valid, n_window, limit, limit_step, box_x, box_y, pedestal, masked_dispersed, dispersed, doubt):
-    """The test m·y − x² > (x − m·p)·limit in float32; ``doubt`` where rounding might change the answer."""
-    offset = np.float32(pedestal)
-    margin = np.float32(1e-5)
-    step = np.float32(limit_step)
-    otherwise = np.uint8(masked_dispersed)
+def suspect_row(n_window, box_x, box_y, pedestal, least_excess, suspect):
+    """Flag the pixels whose window may be dispersed: m·(y − (x − m·p)·least_excess) > x² in float32.
+
+    The factor is far above the rounding errors, and ``n_window`` is 0 where no test is wanted.
+    """
+    offset = np.float32(max(pedestal, 0.0) * least_excess)
+    excess = np.float32(least_excess)
+    margin = np.float32(1.00002)
     for i in range(n_window.size):
         m = np.float32(n_window[i])
         x = np.float32(box_x[i])
-        left = m * np.float32(box_y[i])
-        net = (x - m * offset) * step
-        difference = left - x * x - net * np.float32(limit[i])
-        dispersed[i] = np.uint8(difference > 0) | (otherwise & (valid[i] ^ np.uint8(1)))
-        doubt[i] = np.uint8((abs(difference) < left * margin + abs(net)) | (net < x * margin))
+        suspect[i] = np.uint8(m * (np.float32(box_y[i]) * margin - (x * excess - m * offset)) > x * x)
 
 
 @jit()
-def add_special(raw, columns, rule, sign, scratch):
+def suspect_special(special, n_special, kx, width, suspect):
+    """Flag the pixels whose window has special pixels: the fast sums lack these."""
+    for slot in range(n_special.size):
+        for k in range(n_special[slot]):
+            c = special[slot, k]
+            for i in range(max(c - kx, 0), min(c + kx + 1, width)):
+                suspect[i] = 1
+
+
+@jit()
+def add_special(raw, columns, rule, sign, extra):
     """Add (sign 1) or take away (−1) the special pixels of one row to or from the side sums."""
+    extra_m, extra_x, extra_y = extra
     for c in columns:
         v = np.int64(raw[c])
         usable = v >= rule.low and v <= rule.high and v < HUGE
         for i in range(max(c - rule.kx, 0), min(c + rule.kx + 1, raw.size)):
-            scratch.extra_n[i] += sign
             if usable:
-                scratch.extra_x[i] += sign * v
-                scratch.extra_y[i] += sign * v * v
+                extra_x[i] += sign * v
+                extra_y[i] += sign * v * v
             else:
-                scratch.extra_m[i] -= sign
+                extra_m[i] -= sign
 
 
 @jit()
@@ -239,10 +254,8 @@ def count_special(raw, columns, rule, first, unusable, n):
 def is_dispersed(m, x, y, rule, root):
     """Whether variance/mean of a window is above g·(1 + n_b·√(2/(m − 1))); ``root[m]`` = √(2(m − 1))."""
     net = x - m * rule.pedestal
-    if m < rule.min_local or net < 0:
-        return False
     excess = float(m) * float(y) - float(x) * float(x) - rule.gain * net * (m - 1)
-    return excess > rule.gain * net * rule.n_background * root[m]
+    return (m >= rule.min_local) & (net >= 0) & (excess > rule.gain * net * rule.n_background * root[max(m, 0)])
 
 
 @jit()
@@ -253,33 +266,35 @@ def is_peak(value, m, x, rule):
 
 
 @jit()
-def settle_doubts(raw, tables, rule, sums, scratch, row, dispersed):
-    """Decide the doubtful pixels of one row in double precision."""
-    n_window = tables.n_window[row]
-    for k in range(list_set(scratch.doubt, n_window.size, scratch.listed)):
-        i = scratch.listed[k]
-        if tables.valid[row, i] == 0:
-            continue
-        if raw[row, i] < rule.low or raw[row, i] > rule.high:
-            dispersed[i] = rule.masked_dispersed
-        else:
-            m = np.int64(n_window[i]) + scratch.extra_m[i]
-            x = np.int64(sums.box_x[i]) + scratch.extra_x[i]
-            y = np.int64(sums.box_y[i]) + scratch.extra_y[i]
-            dispersed[i] = is_dispersed(m, x, y, rule, tables.root)
+def set_bit(words, i, value):
+    """Set bit i if ``value``."""
+    words[i >> 6] |= np.uint64(value) << np.uint64(i & 63)
 
 
 @jit()
-def append_peaks(raw, tables, rule, sums, scratch, row, dispersed, n):
-    """Append the dispersed pixels of a row that are peaks of their own window; the new length of the list."""
-    for i in range(dispersed.size):
-        if dispersed[i] == 0 or tables.valid[row, i] == 0:
+def test_suspects(
+    raw, valid, n_window, root, rule, box_x, box_y, extra, listed, n_listed, dispersed, peaks, first, strong, n
+):
+    """Set ``dispersed`` for one row; with ``peaks``, list those that are peaks too. Returns the new length of the list.
+
+    Arrays come one by one: taking them out of tuples for every pixel would count references.
+    """
+    extra_m, extra_x, extra_y = extra
+    for k in range(n_listed):
+        i = listed[k]
+        v = np.int64(raw[i])
+        if valid[i] == 0:
             continue
-        v = np.int64(raw[row, i])
-        m = np.int64(tables.n_window[row, i]) + scratch.extra_m[i]
-        x = np.int64(sums.box_x[i]) + scratch.extra_x[i]
-        if v > rule.floor and v >= rule.low and v <= rule.high and is_peak(v, m, x, rule):
-            scratch.strong[n] = row * dispersed.size + i
+        if v < rule.low or v > rule.high:
+            set_bit(dispersed, i, rule.masked_dispersed != 0)
+            continue
+        m = np.int64(n_window[i]) + extra_m[i]
+        x = np.int64(box_x[i]) + extra_x[i]
+        y = np.int64(box_y[i]) + extra_y[i]
+        yes = is_dispersed(m, x, y, rule, root)
+        set_bit(dispersed, i, yes)
+        if peaks and yes and v > rule.floor and is_peak(v, m, x, rule):
+            strong[n] = first + i
             n += 1
     return n
 
@@ -289,7 +304,7 @@ def reset(sums, scratch):
     """Start a frame: nothing in the window."""
     for array in (sums.column_x, sums.column_y):
         array[:] = 0
-    for array in (scratch.n_special, scratch.extra_n, scratch.extra_m, scratch.extra_x, scratch.extra_y):
+    for array in (scratch.n_special, scratch.extra_m, scratch.extra_x, scratch.extra_y):
         array[:] = 0
     sums.memory[:] = 0
 
@@ -311,28 +326,37 @@ def find_dispersed(raw, tables, rule, sums, small, scratch, peaks):
     height, width = raw.shape
     depth = 2 * rule.ky + 1
     border = (scratch.dispersed.shape[0] - height) // 2
-    low, high = max(rule.low, 0), min(rule.high, small)
+    low, high = min(max(rule.low, 0), small + 1), max(min(rule.high, small), 0)
     n_strong, n_unusable, n_above, total = 0, 0, 0, 0
     reset(sums, scratch)
+    extra = scratch.extra_m, scratch.extra_x, scratch.extra_y
+    special, n_special, strong = scratch.special, scratch.n_special, scratch.strong
+    suspect, listed = scratch.suspect, scratch.listed
     inner_x, inner_y = sums.column_x[rule.kx : rule.kx + width], sums.column_y[rule.kx : rule.kx + width]
     for entering in range(height + rule.ky):
         slot = entering % depth
-        if scratch.n_special[slot] > 0:
-            add_special(raw[entering - depth], scratch.special[slot, : scratch.n_special[slot]], rule, -1, scratch)
-            scratch.n_special[slot] = 0
+        if n_special[slot] > 0:
+            add_special(raw[entering - depth], special[slot, : n_special[slot]], rule, -1, extra)
+            n_special[slot] = 0
         if entering < height:
-            n, row_sum = enter_row(
+            some = enter_row(
                 raw[entering], tables.valid[entering], low, high, sums.memory[slot], inner_x, inner_y, scratch.outside
             )
-            total += row_sum
-            if n > 0:
-                scratch.n_special[slot] = list_set(scratch.outside, width, scratch.special[slot])
-                columns = scratch.special[slot, :n]
-                add_special(raw[entering], columns, rule, 1, scratch)
+            if some != 0:
+                n = list_set(scratch.outside, special[slot])
+                n_special[slot] = n
+                columns = special[slot, :n]
+                add_special(raw[entering], columns, rule, 1, extra)
                 n_unusable, above, more = count_special(
                     raw[entering], columns, rule, entering * width, scratch.unusable, n_unusable
                 )
                 n_above, total = n_above + above, total + more
+            # The column sums hold every row once when the last slot has been filled.
+            if slot == depth - 1:
+                total += sum_row(inner_x)
+            elif entering == height - 1:
+                for filled in range(slot + 1):
+                    total += sum_row(sums.memory[filled])
         else:
             leave_row(sums.memory[slot], inner_x, inner_y)
         row = entering - rule.ky
@@ -340,16 +364,13 @@ def find_dispersed(raw, tables, rule, sums, small, scratch, peaks):
             continue
         sum_columns(sums.column_x, rule.kx, sums.box_x)
         sum_columns(sums.column_y, rule.kx, sums.box_y)
-        dispersed = scratch.dispersed[row + border, border : border + width]
-        dispersed_row(
-            tables.valid[row], tables.n_window[row], tables.limit[row], rule.limit_step, sums.box_x, sums.box_y,
-            rule.pedestal, rule.masked_dispersed, dispersed, scratch.doubt,
+        dispersed = scratch.dispersed[row + border, 1:-1]
+        dispersed[:] = tables.start_bits[row]
+        suspect_row(tables.n_window[row], sums.box_x, sums.box_y, rule.pedestal, rule.least_excess, suspect)
+        suspect_special(special, n_special, rule.kx, width, suspect)
+        n_suspects = list_set(suspect, listed)
+        n_strong = test_suspects(
+            raw[row], tables.valid[row], tables.n_window[row], tables.root, rule, sums.box_x, sums.box_y, extra, listed,
+            n_suspects, dispersed, peaks, row * width, strong, n_strong,
         )  # fmt: skip
-        if scratch.n_special.max() > 0:
-            for i in range(width):
-                scratch.doubt[i] |= np.uint8(scratch.extra_n[i] > 0)
-        if any_set(scratch.doubt):
-            settle_doubts(raw, tables, rule, sums, scratch, row, dispersed)
-        if peaks:
-            n_strong = append_peaks(raw, tables, rule, sums, scratch, row, dispersed, n_strong)
     return n_strong, n_unusable, n_above, total

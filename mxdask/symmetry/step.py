@@ -9,18 +9,19 @@ import numpy as np
 
 from mxdask.errors import MxdaskError
 from mxdask.flow import Failed, Flow
+from mxdask.intensity.absence_tables import absence_report
+from mxdask.intensity.absences import Candidate, ScrewScore, score_space_groups
 from mxdask.intensity.apply_setting import apply_settings
 from mxdask.intensity.merged_set import MergedSet
 from mxdask.intensity.resolution_limit import resolution_limit
 from mxdask.intensity.symmetry_data import inverse_d_squared
 from mxdask.lattice.operators import point_group
 from mxdask.models.experiment import ExperimentList
-from mxdask.symmetry.absences import Candidate, ScrewScore, score_space_groups
 from mxdask.symmetry.laue_group import LaueAnalysis, analyse
 from mxdask.symmetry.params import Params
 from mxdask.symmetry.plan import Choice, Plan, choose, plan_sweeps
 from mxdask.symmetry.prepare import Prepared, friedel_key, friedel_pairs, in_laue_group, joined, prepare
-from mxdask.symmetry.summary import log_laue, log_space_group, summarise
+from mxdask.symmetry.summary import log_laue, summarise
 from mxdask.table import ReflectionTable, match_to_experiments
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def run(
         choice = choose(analysis.groups[0].setting)
     axes, candidates = _absences(prepared, choice, d_min, plan, params)
     space_group = choice.space_group or (candidates[0].groups[0] if candidates else choice.setting)
-    log_space_group(axes, candidates, space_group)
+    logger.info("%s", absence_report(axes, candidates, space_group))
     changes = {row: choice.P @ P for row, P in zip(plan.rows, plan.P, strict=True) if row not in reasons}
     new_experiments, new_reflections = apply_settings(experiments, reflections, changes, space_group)
     summary = summarise(experiments, reasons, analysis, axes, candidates, space_group, d_min, changes, new_experiments)

@@ -8,13 +8,13 @@ from typing import Any
 import gemmi
 import numpy as np
 
+from mxdask.intensity.absence_tables import absence_rows
+from mxdask.intensity.absences import Candidate, ScrewScore
 from mxdask.intensity.symmetry_tables import group_rows, group_table, operator_rows, operator_table
 from mxdask.lattice.operators import abc_of, xyz_of
 from mxdask.lattice.space_groups import patterson_symbol, symbol
 from mxdask.models.experiment import ExperimentList
-from mxdask.symmetry.absences import Candidate, ScrewScore, candidate_names
 from mxdask.symmetry.laue_group import LaueAnalysis
-from mxdask.text import text_table
 
 logger = logging.getLogger(__name__)
 
@@ -36,28 +36,6 @@ def log_laue(analysis: LaueAnalysis) -> None:
     logger.info("Reindex operator: %s", abc_of(best.setting.P_minimum_best))
     logger.info("Laue group probability: %.3f", best.likelihood)
     logger.info("Laue group confidence: %.3f", best.confidence)
-
-
-def log_space_group(axes: list[ScrewScore], candidates: list[Candidate], chosen: gemmi.SpaceGroup) -> None:
-    """Tables of screw axes and space groups."""
-    if axes:
-        rows = [
-            [
-                a.axis.name, f"{a.score:.3f}", a.n_present, a.n_absent, f"{a.mean_i:.3f}", f"{a.mean_i_absent:.3f}",
-                f"{a.mean_isigi:.3f}", f"{a.mean_isigi_absent:.3f}",
-            ]
-            for a in axes
-        ]  # fmt: skip
-        header = ["Screw axis", "Score", "No. present", "No. absent", "<I> present", "<I> absent",
-                  "<I/sig> present", "<I/sig> absent"]  # fmt: skip
-        logger.info("%s", text_table(header, rows, title="Analysing systematic absences"))
-    if candidates:
-        rows = [[" or ".join(candidate_names(c)), f"{c.score:.4f}"] for c in candidates]
-        logger.info("%s", text_table(["Space group", "score"], rows))
-        names = candidate_names(candidates[0])
-        if len(names) > 1:
-            logger.info("Absences cannot tell %s apart: the first is taken", " from ".join(names))
-    logger.info("Recommended space group: %s", symbol(chosen))
 
 
 def summarise(
@@ -95,13 +73,5 @@ def summarise(
         "cc_true": analysis.model.cc_true if analysis else None,
         "operators": operator_rows(analysis.operators) if analysis else [],
         "groups": group_rows(analysis.groups) if analysis else [],
-        "screw_axes": [
-            {
-                "axis": a.axis.name, "score": a.score, "n_present": a.n_present, "n_absent": a.n_absent,
-                "mean_i": a.mean_i, "mean_i_absent": a.mean_i_absent,
-                "mean_isigi": a.mean_isigi, "mean_isigi_absent": a.mean_isigi_absent,
-            }
-            for a in axes
-        ],
-        "space_groups": [{"space_groups": candidate_names(c), "score": c.score} for c in candidates],
-    }  # fmt: skip
+        **absence_rows(axes, candidates),
+    }

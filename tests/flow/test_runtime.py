@@ -59,6 +59,17 @@ def test_kept_results_are_not_computed_again(tmp_path: Path) -> None:
     assert sorted(Path(log).read_text().split()) == ["2", "4"]
 
 
+def test_checkpoints_that_nobody_asks_for_any_more_are_deleted(tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    for numbers in ((1, 2), (2, 4)):
+        with Flow("sync", run_dir=tmp_path / "run") as flow:
+            flow.map(count_and_square, [(x, log) for x in numbers], name="s", keep=True)
+            flow.map(square, [(numbers[0],)], name="other", keep=True)
+            flow.forget_unused()
+    assert Path(log).read_text().split() == ["1", "2", "4"]
+    assert len(list((tmp_path / "run").rglob("s/*.pkl"))) == 2
+
+
 def test_failures_are_not_kept(tmp_path: Path) -> None:
     log = str(tmp_path / "log")
     for _ in range(2):

@@ -109,6 +109,11 @@ def test_scan_coordinates_are_absolute() -> None:
     [
         (lambda: panel(origin=[0, np.nan, 1]), "origin"),
         (lambda: panel(slow_axis=[1, 0, 0]), "parallel"),
+        (lambda: panel(pixel_size=(0.1, 0.0)), "above zero"),
+        (lambda: panel(pixel_size=(float("nan"), 0.1)), "above zero"),
+        (lambda: panel(origin=[-5.0, 5.0, 0.0], fast_axis=[1, 0, 0], slow_axis=[0, -1, 0]), "distance 0"),
+        (lambda: panel(thickness=float("inf")), "thickness"),
+        (lambda: panel(trusted_range=(0.0, float("nan"))), "trusted range"),
         (lambda: Beam([0, 0, 1], float("nan")), "wavelength"),
         (lambda: Scan((3, 2), (0, 1)), "holds no image"),
         (lambda: Crystal(np.zeros((3, 3))), "span"),

@@ -13,13 +13,13 @@ from synthetic import Fake, fake_crystals
 
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Flow
+from mxdask.intensity.absences import score_space_groups, screw_axes
 from mxdask.intensity.asu import pack
 from mxdask.intensity.merged_set import MergedSet
 from mxdask.intensity.normalisation import expected_intensity
 from mxdask.intensity.resolution_limit import resolution_limit
 from mxdask.intensity.symmetry_scores import score_operator
 from mxdask.models.experiment import ExperimentList
-from mxdask.symmetry.absences import score_space_groups, screw_axes
 from mxdask.symmetry.laue_group import sigma_factor
 from mxdask.symmetry.params import Params
 from mxdask.symmetry.prepare import outliers
