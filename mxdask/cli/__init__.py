@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scale": ("symmetrized.expt .refl", "put all on one scale            -> scaled.expt scaled.refl"),
     "merge": ("scaled.expt scaled.refl", "merge                           -> merged.mtz"),
     "export": ("scaled.expt scaled.refl", "unmerged data                   -> scaled.mtz"),
+    "convert": ("imported.expt", "copy images to Zarr             -> SWEEP.zarr converted.expt"),
     "show": ("FILES...", "print what .expt, .refl and image files hold"),
     "report": ("[DIR]", "make report.html anew from a run directory"),
 }

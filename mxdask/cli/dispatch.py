@@ -110,6 +110,10 @@ def _function(command: str) -> Callable[[str, Words], None]:
         from mxdask.cli.demo import run_demo
 
         return run_demo
+    if command == "convert":
+        from mxdask.cli.convert import run_convert
+
+        return run_convert
     if command == "show":
         from mxdask.cli.show import run_show
 

@@ -9,6 +9,7 @@ from mxdask.params import StepParams
 _MODELS = {
     "process": "mxdask.pipeline_params",
     "demo": "mxdask.simulate.params",
+    "convert": "mxdask.cli.convert",
     "import": "mxdask.importing.params",
     "find_spots": "mxdask.spots.params",
     "index": "mxdask.index.params",

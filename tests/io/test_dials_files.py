@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -201,3 +202,29 @@ def test_wrong_lengths_are_refused() -> None:
         table["d"] = [1.0, 2.0, 3.0]
     with pytest.raises(MxdaskError, match="no column 'd'"):
         table["d"]
+
+
+def test_the_hdf5_form_of_the_newest_dials_is_read(tmp_path: Path) -> None:
+    """The layout of front.md 3, written by hand: the last stage counts, groups in order of their number."""
+    with h5py.File(tmp_path / "t.refl", "w") as file:
+        file.create_group("dials/a_stage_before")
+        for number in (10, 2):
+            group = file.create_group(f"dials/processing/group_{number}")
+            group.attrs["identifiers"] = [ID.format(number)]
+            group.attrs["experiment_ids"] = [number]
+            group["id"] = np.full(2, number, dtype=np.int32)
+            group["miller_index"] = np.arange(6, dtype=np.int32).reshape(2, 3)
+            group["xyzobs.px.value"] = np.arange(6.0).reshape(2, 3)
+            boxes = group.create_group("shoebox")
+            boxes["bbox"] = np.array([[0, 2, 0, 1, 0, 1], [0, 1, 0, 1, 0, 1]], dtype=np.int32)
+            boxes["panel"] = np.zeros(2, dtype=np.uint32)
+            boxes["shoebox_data"] = np.array([1, 2, 3], dtype=np.float32)
+            boxes["shoebox_mask"] = np.array([5, 5, 0], dtype=np.uint8)
+            boxes["shoebox_background"] = np.zeros(3, dtype=np.float32)
+    table = read_refl(tmp_path / "t.refl")
+    np.testing.assert_array_equal(table["id"], [2, 2, 10, 10])
+    assert table.identifiers == {2: ID.format(2), 10: ID.format(10)}
+    assert table["miller_index"].shape == (4, 3)
+    assert table.shoeboxes is not None
+    np.testing.assert_array_equal(table.shoeboxes.offset, [0, 2, 3, 5, 6])
+    np.testing.assert_array_equal(table.shoeboxes.data, [1, 2, 3, 1, 2, 3])

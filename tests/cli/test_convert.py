@@ -1,0 +1,37 @@
+"""Images to Zarr and on from there, the source files gone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mxdask.cli import main
+from mxdask.io.refl import read_refl
+from mxdask.simulate.params import quick
+from mxdask.simulate.step import make
+
+
+@pytest.mark.slow
+def test_spots_are_the_same_from_a_zarr_store_alone(tmp_path: Path) -> None:
+    made = make(quick(), tmp_path / "images")
+    masters = [str(m) for m in made.masters]
+    assert main(["import", *masters, "--output-dir", str(tmp_path)]) == 0
+    assert main(["find_spots", str(tmp_path / "imported.expt"), "--output-dir", str(tmp_path)]) == 0
+    assert main(["convert", str(tmp_path / "imported.expt"), "block=7", "--output-dir", str(tmp_path)]) == 0
+    shutil.rmtree(tmp_path / "images")
+    again = tmp_path / "again"
+    assert main(["find_spots", str(tmp_path / "converted.expt"), "--output-dir", str(again)]) == 0
+    one, two = read_refl(tmp_path / "strong.refl"), read_refl(again / "strong.refl")
+    for column in one:
+        np.testing.assert_array_equal(one[column], two[column])
+
+
+def test_a_missing_source_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = make(quick(), tmp_path / "images")
+    assert main(["import", str(made.masters[0]), "--output-dir", str(tmp_path)]) == 0
+    shutil.rmtree(tmp_path / "images")
+    assert main(["convert", str(tmp_path / "imported.expt"), "--output-dir", str(tmp_path)]) == 1
+    assert "quick_c01" in capsys.readouterr().err
