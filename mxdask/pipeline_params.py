@@ -32,6 +32,11 @@ class Params(StepParams):
         description="High-resolution limit of integration, scaling and merging.",
         json_schema_extra={"unit": "Å"},
     )
+    image_range: tuple[int, int] | None = Field(
+        None,
+        description="First and last image of every sweep to use; Auto uses all.",
+        json_schema_extra={"unit": "image"},
+    )
     joint: bool | None = Field(
         None, description="Index all sweeps as one crystal (true), each for itself (false), or decide from the data."
     )
@@ -60,6 +65,7 @@ _HANDED_DOWN: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "d_min": (("integrate", "prediction.d_min"), ("scale", "cut_data.d_min"), ("merge", "d_min")),
     "max_relative_sigma": (("merge", "max_relative_sigma"),),
+    "image_range": (("import", "image_range"),),
     "joint": (("index", "indexing.joint_indexing"),),
 }
 
