@@ -66,7 +66,7 @@ def test_checkpoints_that_nobody_asks_for_any_more_are_deleted(tmp_path: Path) -
             flow.map(count_and_square, [(x, log) for x in numbers], name="s", keep=True)
             flow.map(square, [(numbers[0],)], name="other", keep=True)
             flow.forget_unused()
-    assert Path(log).read_text().split() == ["1", "2", "4"]
+    assert sorted(Path(log).read_text().split()) == ["1", "2", "4"]  # 2 was asked for twice and done once
     assert len(list((tmp_path / "run").rglob("s/*.pkl"))) == 2
 
 
