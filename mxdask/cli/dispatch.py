@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import sys
@@ -49,8 +50,15 @@ def sort_words(words: Sequence[str]) -> Words:
         elif separator and not os.path.exists(word):
             out.assignments.append(word)
         else:
-            out.files.append(word)
+            out.files += _expanded(word)
     return out
+
+
+def _expanded(word: str) -> list[str]:
+    """The files a word stands for: a quoted wildcard, which no shell has expanded, is expanded here."""
+    if os.path.exists(word) or not glob.has_magic(word):
+        return [word]
+    return sorted(glob.glob(os.path.expanduser(word))) or [word]
 
 
 def _set_option(out: Words, name: str, value: str) -> None:

@@ -18,18 +18,21 @@ LOG = logging.getLogger("mxdask")
 def step_log(folder: Path, step: str) -> Iterator[None]:
     """Send everything mxdask logs to the terminal and to the step's log file while the block runs.
 
-    Nested use (``process`` around its steps) prints once and writes both files.
+    The file also gets what is too long for a terminal (level DEBUG: a line per image, tracebacks of single tasks …);
+    ``--debug`` shows that on the terminal, too. Nested use (``process`` around its steps) prints once and writes both
+    files.
     """
     handlers: list[logging.Handler] = [_file_handler(folder, f"mxdask.{step}.log")]
     if not any(getattr(h, "is_terminal", False) for h in LOG.handlers):
         terminal = logging.StreamHandler(sys.stdout)
         terminal.is_terminal = True  # type: ignore[attr-defined]
+        terminal.setLevel(LOG.level or logging.INFO)
         handlers.append(terminal)
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(message)s"))
         LOG.addHandler(handler)
-    if LOG.level == logging.NOTSET:
-        LOG.setLevel(logging.INFO)
+    level = LOG.level
+    LOG.setLevel(logging.DEBUG)
     LOG.propagate = False
     # numpy's complaints about a crystal's numbers belong into that crystal's row, not onto the terminal.
     with warnings.catch_warnings():
@@ -37,6 +40,7 @@ def step_log(folder: Path, step: str) -> Iterator[None]:
         try:
             yield
         finally:
+            LOG.setLevel(level)
             for handler in handlers:
                 LOG.removeHandler(handler)
                 with contextlib.suppress(OSError):

@@ -31,8 +31,8 @@ class Dispersion(StepParams):
         0.0, "A strong pixel is above this value; None finds it from the first image of each sweep", "counts"
     )
     masked_pixels_dispersed: bool = _field(
-        True,
-        "dispersion_extended: masked pixels count as dispersed, so that spots beside gaps are not eroded there "
+        False,
+        "dispersion_extended: True counts masked pixels as dispersed, so that spots beside gaps are not eroded there "
         "(DIALS from 3.13 on); False does as DIALS 3.12",
     )
 

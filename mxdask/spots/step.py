@@ -208,6 +208,8 @@ def _log_sweep(found: SweepSpots) -> None:
         *(row["sweep"], row["n_spots"], len(row["images"]), row["n_components"]),
         *(row["n_too_small"], row["n_too_large"], row["n_off_centre"]),
     )
+    for image, count in zip(row["images"], row["strong_pixels_per_image"], strict=True):
+        log.debug("Found %d strong pixels on image %d", count, image)
     for image, reason in row["bad_images"]:
         log.warning("%s: image %d left out: %s", row["sweep"], image, reason)
     if row["n_spots"]:

@@ -72,5 +72,8 @@ def test_words_are_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert words.files == ["odd=name.expt", "a.refl"]
     assert words.assignments == ["d_min=2"]
     assert (words.workers, words.scheduler) == (3, "sync")
+    (tmp_path / "b.refl").touch()
+    (tmp_path / "a.refl").touch()
+    assert sort_words(["*.refl", "none_*.nxs"]).files == ["a.refl", "b.refl", "none_*.nxs"]
     with pytest.raises(ParameterError, match="needs a value"):
         sort_words(["--workers"])

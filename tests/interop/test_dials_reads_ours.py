@@ -133,12 +133,9 @@ def _without_paths(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if "/" not in line and "DIALS" not in line)
 
 
-def test_strong_pixels_equal_on_every_image(ours: Path, theirs: Path, tmp_path: Path) -> None:
-    """60 of 60 images: counts in DIALS' log against ours, with the rule of DIALS 3.12 for pixels beside gaps."""
-    text = (theirs / "dials.find_spots.log").read_text()
-    counts = [int(n) for n in re.findall(r"Found (\d+) strong pixels on image", text)]
-    mxdask("find_spots", ours / "imported.expt", "masked_pixels_dispersed=false", "--output-dir", tmp_path)
-    rows = json.loads((tmp_path / "find_spots.json").read_text())["rows"]
-    our_counts = [n for row in rows for n in row["strong_pixels_per_image"]]
-    assert len(our_counts) == 60
-    assert counts == our_counts
+def test_strong_pixels_equal_on_every_image(ours: Path, theirs: Path) -> None:
+    """60 of 60 images: counts in DIALS' log against those in ours."""
+    pattern = re.compile(r"Found (\d+) strong pixels on image")
+    counts = pattern.findall((theirs / "dials.find_spots.log").read_text())
+    assert len(counts) == 60
+    assert pattern.findall((ours / "mxdask.find_spots.log").read_text()) == counts
