@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -99,8 +98,3 @@ def unusable(experiments: ExperimentList, reflections: ReflectionTable, params: 
         for i, n in enumerate(counts)
         if n < needed
     }
-
-
-def changed_columns(result: FitResult) -> dict[str, Any]:
-    """What the set's rows of the table become."""
-    return {name: result.reflections[name] for name in OUTPUT_COLUMNS}
