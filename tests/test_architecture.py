@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "mxdask"
 FOUNDATION = {"errors", "text", "__init__"}
 STEPS = {"importing", "spots", "index", "refine", "integrate", "symmetry", "cosym", "scale", "merge"}
+TOOLS = {"lists", "bravais"}  # small programs beside the chain, built as steps are
 SHARED = {"models", "table", "params", "geometry", "lattice", "modelfit", "intensity"}
 ALLOWED: dict[str, set[str]] = {
     "models": set(),
@@ -22,15 +23,22 @@ ALLOWED: dict[str, set[str]] = {
     "lattice": {"models", "_jit"},
     "modelfit": {"models", "table", "geometry", "lattice", "_jit"},
     "intensity": {"models", "table", "geometry", "lattice", "_jit"},
-    "images": {"io", "models", "flow", "_jit"},
+    "masks": {"models", "table", "io", "geometry", "lattice", "_jit"},
+    "images": {"io", "models", "flow", "masks", "_jit"},
+    "clustering": {"models", "table", "lattice", "intensity", "_jit"},
     "simulate": {"models", "table", "io", "flow", "params", "geometry", "lattice", "_jit"},
     "report": {"io"},
 }
-for _step in STEPS:
-    ALLOWED[_step] = SHARED | {"images", "flow", "_jit", _step}
+for _step in STEPS | TOOLS:
+    ALLOWED[_step] = SHARED | {"images", "masks", "clustering", "flow", "_jit", _step}
 ALLOWED["importing"] |= {"io"}
 ALLOWED["merge"] |= {"io"}
-TOP = STEPS | SHARED | {"images", "io", "flow", "report", "rundir", "pipeline", "pipeline_params", "step_input"}
+TOP = (
+    STEPS
+    | TOOLS
+    | SHARED
+    | {"images", "masks", "clustering", "io", "flow", "report", "rundir", "pipeline", "pipeline_params", "step_input"}
+)
 ALLOWED["rundir"] = {"io", "flow", "models", "table"}
 ALLOWED["pipeline_params"] = STEPS | {"params"}
 ALLOWED["step_input"] = {"models", "table", "index", "rundir", "pipeline_params"}

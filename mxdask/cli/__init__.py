@@ -6,24 +6,107 @@ Nothing heavy is imported before the command is known, so that ``mxdask --help``
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "process": ("DATA...", "images of any number of crystals to merged intensities and a report"),
-    "demo": ("[DIR]", "simulate a small data set with known truth, process it, compare"),
-    "import": ("FILES...", "read image headers              -> imported.expt"),
-    "find_spots": ("imported.expt", "find strong spots               -> strong.refl"),
-    "index": ("imported.expt strong.refl", "find the lattices               -> indexed.expt indexed.refl"),
-    "refine": ("indexed.expt indexed.refl", "refine crystals and geometry    -> refined.expt refined.refl"),
-    "integrate": ("refined.expt refined.refl", "measure all reflections         -> integrated.expt integrated.refl"),
-    "cosym": ("integrated.expt .refl...", "symmetry and indexing of many   -> symmetrized.expt symmetrized.refl"),
-    "symmetry": ("integrated.expt .refl", "Laue and space group of one     -> symmetrized.expt symmetrized.refl"),
-    "scale": ("symmetrized.expt .refl", "put all on one scale            -> scaled.expt scaled.refl"),
-    "merge": ("scaled.expt scaled.refl", "merge                           -> merged.mtz"),
-    "export": ("scaled.expt scaled.refl", "unmerged data                   -> scaled.mtz"),
-    "convert": ("imported.expt", "copy images to Zarr             -> SWEEP.zarr converted.expt"),
-    "show": ("FILES...", "print what .expt, .refl and image files hold"),
-    "report": ("[DIR]", "make report.html anew from a run directory"),
+
+@dataclass(frozen=True)
+class Command:
+    """One command: what it takes, what it is for, who does it (``module:function``), its ``module:Params`` class."""
+
+    files: str
+    what: str
+    handler: str
+    params: str | None = None
+
+
+_STEP = "mxdask.cli.steps:run_one"
+
+# In the order of ``mxdask --help``.
+GROUPS: dict[str, dict[str, Command]] = {
+    "everything at once": {
+        "process": Command(
+            "DATA...",
+            "images of any number of crystals to merged intensities and a report",
+            "mxdask.cli.process:run_process",
+            "mxdask.pipeline_params:Params",
+        ),
+        "demo": Command(
+            "[DIR]",
+            "simulate a small data set with known truth, process it, compare",
+            "mxdask.cli.demo:run_demo",
+            "mxdask.simulate.params:Params",
+        ),
+    },
+    "step by step": {
+        "import": Command(
+            "FILES...", "read image headers              -> imported.expt", _STEP, "mxdask.importing.params:Params"
+        ),
+        "find_spots": Command(
+            "imported.expt", "find strong spots               -> strong.refl", _STEP, "mxdask.spots.params:Params"
+        ),
+        "index": Command(
+            "imported.expt strong.refl",
+            "find the lattices               -> indexed.expt indexed.refl",
+            _STEP,
+            "mxdask.index.params:Params",
+        ),
+        "refine": Command(
+            "indexed.expt indexed.refl",
+            "refine crystals and geometry    -> refined.expt refined.refl",
+            _STEP,
+            "mxdask.refine.params:Params",
+        ),
+        "integrate": Command(
+            "refined.expt refined.refl",
+            "measure all reflections         -> integrated.expt integrated.refl",
+            _STEP,
+            "mxdask.integrate.params:Params",
+        ),
+        "cosym": Command(
+            "integrated.expt .refl...",
+            "symmetry and indexing of many   -> symmetrized.expt symmetrized.refl",
+            _STEP,
+            "mxdask.cosym.params:Params",
+        ),
+        "symmetry": Command(
+            "integrated.expt .refl",
+            "Laue and space group of one     -> symmetrized.expt symmetrized.refl",
+            _STEP,
+            "mxdask.symmetry.params:Params",
+        ),
+        "scale": Command(
+            "symmetrized.expt .refl",
+            "put all on one scale            -> scaled.expt scaled.refl",
+            _STEP,
+            "mxdask.scale.params:Params",
+        ),
+        "merge": Command(
+            "scaled.expt scaled.refl",
+            "merge                           -> merged.mtz",
+            _STEP,
+            "mxdask.merge.params:Params",
+        ),
+        "export": Command(
+            "scaled.expt scaled.refl",
+            "unmerged data                   -> scaled.mtz",
+            _STEP,
+            "mxdask.merge.params:ExportParams",
+        ),
+    },
+    "images and masks": {
+        "convert": Command(
+            "imported.expt",
+            "copy images to Zarr             -> SWEEP.zarr converted.expt",
+            "mxdask.cli.convert:run_convert",
+            "mxdask.cli.convert:Params",
+        ),
+    },
+    "looking": {
+        "show": Command("FILES...", "print what .expt, .refl and image files hold", "mxdask.cli.show:run_show"),
+        "report": Command("[DIR]", "make report.html anew from a run directory", "mxdask.cli.process:run_report"),
+    },
 }
+COMMANDS: dict[str, Command] = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 OPTIONS = """options:
   --scheduler WHERE   threads (default), processes, sync, tcp://host:8786 or a scheduler file
@@ -36,8 +119,10 @@ OPTIONS = """options:
 def usage() -> str:
     """The text of ``mxdask --help``."""
     width = max(len(name) for name in COMMANDS)
-    lines = [f"  {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items()]
-    return "\n".join(["usage: mxdask COMMAND files... name=value ... [options]", "", "commands:", *lines, "", OPTIONS])
+    lines = ["usage: mxdask COMMAND files... name=value ... [options]"]
+    for title, commands in GROUPS.items():
+        lines += ["", f"{title}:", *(f"  {name.ljust(width)}  {c.what}" for name, c in commands.items())]
+    return "\n".join([*lines, "", OPTIONS])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import importlib
 import logging
 import os
 import sys
@@ -110,35 +111,15 @@ def _complain(command: str, error: MxdaskError, code: int, debug: bool) -> int:
 
 
 def _function(command: str) -> Callable[[str, Words], None]:
-    if command == "process":
-        from mxdask.cli.process import run_process
-
-        return run_process
-    if command == "demo":
-        from mxdask.cli.demo import run_demo
-
-        return run_demo
-    if command == "convert":
-        from mxdask.cli.convert import run_convert
-
-        return run_convert
-    if command == "show":
-        from mxdask.cli.show import run_show
-
-        return run_show
-    if command == "report":
-        from mxdask.cli.process import run_report
-
-        return run_report
-    from mxdask.cli.steps import run_one
-
-    return run_one
+    module, name = COMMANDS[command].handler.split(":")
+    function: Callable[[str, Words], None] = getattr(importlib.import_module(module), name)
+    return function
 
 
 def _help(command: str) -> str:
     """Usage of one command with every parameter, its default and unit."""
-    files, what = COMMANDS[command]
-    head = f"usage: mxdask {command} {files} name=value ... [options]\n\n{' '.join(what.split())}"
+    entry = COMMANDS[command]
+    head = f"usage: mxdask {command} {entry.files} name=value ... [options]\n\n{' '.join(entry.what.split())}"
     from mxdask.cli.parameters import parameters_of
     from mxdask.params import describe
 

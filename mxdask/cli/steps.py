@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 
 from mxdask.cli.dispatch import Words
+from mxdask.cli.inputs import read_inputs
 from mxdask.cli.logs import step_log
 from mxdask.cli.parameters import parameters_of
 from mxdask.cli.process import complain_of_bad_input
-from mxdask.errors import ParameterError
 from mxdask.flow import Flow
-from mxdask.io.experiments import load
 from mxdask.params import parse
 from mxdask.pipeline import run_step
 from mxdask.rundir import RunDirectory
@@ -37,17 +36,6 @@ def run_one(command: str, words: Words) -> None:
         if command == "import":
             complain_of_bad_input({command: run_step(command, run, params, flow, files=images)})
             return
-        expt = [f for f in words.files if f.endswith((".expt", ".json"))]
-        refl = [f for f in words.files if f.endswith((".refl", ".pickle", ".h5")) and f not in expt]
-        unknown = [f for f in words.files if f not in expt and f not in refl]
-        if unknown:
-            raise ParameterError(
-                f"{unknown[0]}: neither .expt nor .refl; `mxdask {command} --help` tells what is needed"
-            )
-        if not expt:
-            raise ParameterError(f"no .expt file given; `mxdask {command} --help` tells what is needed")
-        if command != "find_spots" and not refl:
-            raise ParameterError(f"no .refl file given; `mxdask {command} --help` tells what is needed")
-        experiments, reflections = load(expt, refl)
+        experiments, reflections = read_inputs(command, words, reflections=command != "find_spots")
         summary = run_step(command, run, params, flow, experiments=experiments, reflections=reflections)
         complain_of_bad_input({command: summary})
