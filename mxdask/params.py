@@ -20,7 +20,8 @@ from mxdask.errors import ParameterError
 class StepParams(BaseModel):
     """Base of every step's ``Params``. Fields: ``Field(default, description="…", json_schema_extra={"unit": "Å"})``.
 
-    A field whose type is another StepParams is a scope: its fields are reached as ``scope.name``.
+    A field whose type is another StepParams is a scope: its fields are reached as ``scope.name``. A tuple of them
+    (``tuple[Region, ...]``) is a scope that may be given several times, see :func:`parse`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
@@ -44,6 +45,7 @@ class ParameterInfo(typing.NamedTuple):
     unit: str
     description: str
     annotation: Any
+    block_of: str = ""  # the repeated scope it belongs to
 
 
 def describe(model: type[StepParams], prefix: str = "") -> Iterator[ParameterInfo]:
@@ -51,8 +53,11 @@ def describe(model: type[StepParams], prefix: str = "") -> Iterator[ParameterInf
     for name, info in model.model_fields.items():
         path = f"{prefix}{name}"
         annotation = info.annotation
+        repeated = _repeated_scope(annotation)
         if isinstance(annotation, type) and issubclass(annotation, StepParams):
             yield from describe(annotation, f"{path}.")
+        elif repeated is not None:
+            yield from (p._replace(block_of=path) for p in describe(repeated, f"{path}."))
         else:
             extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
             default = info.get_default(call_default_factory=True)
@@ -61,6 +66,9 @@ def describe(model: type[StepParams], prefix: str = "") -> Iterator[ParameterInf
 
 def parse(model: type[StepParams], assignments: Iterable[str]) -> StepParams:
     """Build a model from ``name=value`` words; later words win, except that lists of lists grow.
+
+    Values of a repeated scope fill blocks: the scope's first parameter (``untrusted.panel``) begins a new block; any
+    other begins one when the last block has it already, and then takes over the first.
 
     Raises
     ------
@@ -73,8 +81,24 @@ def parse(model: type[StepParams], assignments: Iterable[str]) -> StepParams:
         if not separator:
             raise ParameterError(f"{word!r}: parameters are given as name=value")
         info = parameters[resolve(name.strip(), parameters)]
-        values[info.path] = _value(info, text.strip(), values.get(info.path))
+        if info.block_of:
+            _into_block(values.setdefault(info.block_of, []), info, parameters.values(), text.strip())
+        else:
+            values[info.path] = _value(info, text.strip(), values.get(info.path))
     return build(model, values)
+
+
+def _into_block(
+    blocks: list[dict[str, Any]], info: ParameterInfo, parameters: Iterable[ParameterInfo], text: str
+) -> None:
+    """Put one value of a repeated scope into its last block, or into a new one."""
+    name = info.path.removeprefix(f"{info.block_of}.")
+    lead = next(p.path for p in parameters if p.block_of == info.block_of).removeprefix(f"{info.block_of}.")
+    if not blocks or name == lead:
+        blocks.append({})
+    elif name in blocks[-1]:
+        blocks.append({lead: blocks[-1][lead]} if lead in blocks[-1] else {})
+    blocks[-1][name] = _value(info, text, None)
 
 
 def build(model: type[StepParams], values: dict[str, Any]) -> StepParams:
@@ -124,7 +148,8 @@ def resolve(name: str, parameters: Iterable[str]) -> str:
 
     Tried in turn: the whole path, its last parts, some of its parts with the last among them
     (``integrate.d_min`` → ``integrate.prediction.d_min``), the start of the last part, then any piece of the path
-    (``joint`` → ``indexing.joint_indexing``).
+    (``joint`` → ``indexing.joint_indexing``). Of several with that very name the one whose scope holds all the others
+    is meant (``method`` → ``indexing.method``, not ``indexing.index_assignment.method``).
     """
     paths = list(parameters)
     for matches in (
@@ -136,6 +161,9 @@ def resolve(name: str, parameters: Iterable[str]) -> str:
     ):
         if len(matches) == 1:
             return matches[0]
+        outermost = [p for p in matches if all(m.startswith(p.rsplit(".", 1)[0] + ".") for m in matches)]
+        if len(outermost) == 1 and outermost[0].endswith("." + name):
+            return outermost[0]
         if matches:
             raise ParameterError(f"{name!r} could mean {', '.join(matches)}: say which")
     leaves: dict[str, str] = {}
@@ -184,6 +212,14 @@ def _options(annotation: Any) -> tuple[Any, ...]:
 
 def _kinds(annotation: Any) -> set[Any]:
     return {typing.get_origin(option) or option for option in _options(annotation)}
+
+
+def _repeated_scope(annotation: Any) -> type[StepParams] | None:
+    """The scope that a ``tuple[Scope, ...]`` repeats, or None."""
+    if typing.get_origin(annotation) is not tuple:
+        return None
+    inner = typing.get_args(annotation)[0]
+    return inner if isinstance(inner, type) and issubclass(inner, StepParams) else None
 
 
 def _literals(annotation: Any) -> set[Any]:

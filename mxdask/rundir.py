@@ -20,7 +20,10 @@ from mxdask.table import ReflectionTable
 
 @dataclass(frozen=True)
 class StepFiles:
-    """Names of what a step leaves, as in DIALS. ``flags`` go into the history of the .expt file."""
+    """Names of what a step leaves, as in DIALS. ``flags`` go into the history of the .expt file.
+
+    A step without ``experiments`` leaves some where its summary names an ``experiments_file``.
+    """
 
     experiments: str | None
     reflections: str | None
@@ -69,7 +72,8 @@ class RunDirectory:
 
     def outputs(self, step: str) -> list[Path]:
         files = FILES[step]
-        names = [n for n in (files.experiments, files.reflections, *files.others) if n] + [f"{step}.json"]
+        experiments = files.experiments or self._experiments_file(step)
+        names = [n for n in (experiments, files.reflections, *files.others) if n] + [f"{step}.json"]
         return [self.path / n for n in names]
 
     def key(self, *parts: str) -> str:
@@ -110,8 +114,9 @@ class RunDirectory:
         """Write a step's .expt, .refl and summary JSON; each appears whole or not at all."""
         files = FILES[step]
         self.path.mkdir(parents=True, exist_ok=True)
-        if files.experiments and experiments is not None:
-            write_expt(self.path / files.experiments, experiments, program=f"mxdask.{step}", flags=files.flags)
+        name = files.experiments or summary.get("experiments_file")
+        if name and experiments is not None:
+            write_expt(self.path / name, experiments, program=f"mxdask.{step}", flags=files.flags)
         if files.reflections and reflections is not None:
             write_refl(self.path / files.reflections, reflections)
         self.save_summary(step, summary)
@@ -122,9 +127,17 @@ class RunDirectory:
 
     def load(self, step: str) -> tuple[ExperimentList | None, ReflectionTable | None]:
         files = FILES[step]
-        experiments = read_expt(self.path / files.experiments) if files.experiments else None
+        name = files.experiments or self._experiments_file(step)
+        experiments = read_expt(self.path / name) if name else None
         reflections = read_refl(self.path / files.reflections) if files.reflections else None
         return experiments, reflections
+
+    def _experiments_file(self, step: str) -> str | None:
+        """What the summary of find_spots names, if it changed the experiments."""
+        if step != "find_spots" or not (self.path / f"{step}.json").exists():
+            return None
+        name = self.summary(step).get("experiments_file")
+        return None if name is None else str(name)
 
     def summary(self, step: str) -> dict[str, Any]:
         path = self.path / f"{step}.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,3 +40,17 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def with_esds(values: Sequence[float], esds: Sequence[float] | None) -> str:
+    """Numbers with their standard deviation in the last digits: 78.12(3)."""
+    if esds is None:
+        return " ".join(f"{v:.3f}" for v in values)
+    return " ".join(_with_esd(v, e) for v, e in zip(values, esds, strict=True))
+
+
+def _with_esd(value: float, esd: float) -> str:
+    if not esd > 1e-6:
+        return f"{value:.4g}"
+    digits = max(0, math.ceil(-math.log10(esd / 1.95)))
+    return f"{value:.{digits}f}({round(esd * 10**digits)})"

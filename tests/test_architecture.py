@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "mxdask"
 FOUNDATION = {"errors", "text", "__init__"}
 STEPS = {"importing", "spots", "index", "refine", "integrate", "symmetry", "cosym", "scale", "merge"}
-TOOLS = {"lists", "bravais"}  # small programs beside the chain, built as steps are
+TOOLS = {"lists", "bravais", "twotheta", "beamposition"}  # small programs beside the chain, built as steps are
 SHARED = {"models", "table", "params", "geometry", "lattice", "modelfit", "intensity"}
 ALLOWED: dict[str, set[str]] = {
     "models": set(),
@@ -23,9 +23,9 @@ ALLOWED: dict[str, set[str]] = {
     "lattice": {"models", "_jit"},
     "modelfit": {"models", "table", "geometry", "lattice", "_jit"},
     "intensity": {"models", "table", "geometry", "lattice", "_jit"},
-    "masks": {"models", "table", "io", "geometry", "lattice", "_jit"},
+    "masks": {"models", "table", "io", "geometry", "lattice", "params", "_jit"},
     "images": {"io", "models", "flow", "masks", "_jit"},
-    "clustering": {"models", "table", "lattice", "intensity", "_jit"},
+    "clustering": {"models", "table", "params", "lattice", "intensity", "_jit"},
     "simulate": {"models", "table", "io", "flow", "params", "geometry", "lattice", "_jit"},
     "report": {"io"},
 }
@@ -33,6 +33,8 @@ for _step in STEPS | TOOLS:
     ALLOWED[_step] = SHARED | {"images", "masks", "clustering", "flow", "_jit", _step}
 ALLOWED["importing"] |= {"io"}
 ALLOWED["merge"] |= {"io"}
+ALLOWED["spots"] |= {"io"}
+ALLOWED["beamposition"] |= {"index"}  # periods and longest axis of the spots
 TOP = (
     STEPS
     | TOOLS

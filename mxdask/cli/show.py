@@ -94,7 +94,7 @@ def _detector(detector: Detector) -> str:
     for p in detector.panels[:4]:
         lines.append(
             f"  {p.name}: {p.image_size[0]} × {p.image_size[1]} px of {p.pixel_size[0]:.4g} × {p.pixel_size[1]:.4g} mm,"
-            f" trusted {p.trusted_range[0]:g} to {p.trusted_range[1]:g}"
+            f" trusted {p.trusted_range[0] + 0.0:g} to {p.trusted_range[1]:g}"
         )
         lines.append(
             f"    fast {_v(p.fast_axis)} slow {_v(p.slow_axis)} origin {_v(p.origin)} mm, distance {p.distance:.3f} mm"

@@ -15,6 +15,8 @@ from typing import Any
 
 import dask
 from dask.delayed import Delayed, delayed
+from dask.local import get_sync
+from dask.threaded import get as get_in_threads
 
 from mxdask.errors import MxdaskError
 from mxdask.flow.checkpoint import Checkpointed
@@ -128,11 +130,19 @@ class Flow:
         with Bar(name, self.progress) as bar:
             if self._client is not None:
                 return self._compute_distributed(nodes, bar)
-            options: dict[str, Any] = {"scheduler": self.scheduler, "optimize_graph": False}
+            options: dict[str, Any] = {"scheduler": self._local_get(), "optimize_graph": False}
             if self._pool is not None:
                 options |= {"pool": self._pool, "num_workers": self.n_workers}
             with bar.watching():
                 return list(dask.compute(*nodes, **options))
+
+    def _local_get(self) -> Callable[..., Any]:
+        """The function behind a scheduler's name: given the name, Dask would import distributed to look for a client."""
+        if self.scheduler == "processes":
+            from dask.multiprocessing import get as get_in_processes
+
+            return get_in_processes
+        return get_in_threads if self.scheduler == "threads" else get_sync
 
     def _compute_distributed(self, nodes: list[Any], bar: Bar) -> list[Any]:
         from distributed import as_completed
@@ -148,6 +158,16 @@ class Flow:
     ) -> list[Any]:
         """``function(*item)`` for every item: results (or :class:`Failed`) in the items' order."""
         return self.compute([self.task(function, *item, name=name, keep=keep) for item in items], name=name)
+
+    def place(self, values: Sequence[Any], *, name: str) -> list[Any]:
+        """Put values where many graphs to come need them: in the memory of a cluster's workers, else they stay here.
+
+        What is returned stands for the values as arguments of :meth:`map`. A worker that is lost is no loss: others
+        read the values again from the run directory.
+        """
+        if self._client is None:
+            return list(values)
+        return list(self._client.persist([self.task(_same, value, name=name) for value in values], optimize_graph=False))
 
     def forget_unused(self) -> None:
         """Delete checkpoints of earlier runs that this one, now complete, asked for no more.
@@ -181,6 +201,10 @@ class Flow:
             self.record(f"{event}.error", error=str(error), **data)
             raise
         self.record(f"{event}.done", seconds=round(time.perf_counter() - begin, 3), **data, **more)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def successes(results: Sequence[Any]) -> list[Any]:

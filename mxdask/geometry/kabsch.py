@@ -34,7 +34,9 @@ def rays_at(s1: np.ndarray, e1: np.ndarray, e2: np.ndarray, eps1: np.ndarray, ep
     return p + unit * along
 
 
-def partiality(zeta: np.ndarray, sigma_m: float, phi: np.ndarray, phi_a: np.ndarray, phi_b: np.ndarray) -> np.ndarray:
+def partiality(
+    zeta: np.ndarray, sigma_m: float | np.ndarray, phi: np.ndarray, phi_a: np.ndarray, phi_b: np.ndarray
+) -> np.ndarray:
     """(n,) fraction of a reflection recorded while the spindle turns from φa to φb (radians).
 
     ½[erf(c(φb − φ)) − erf(c(φa − φ))] with c = |ζ|/(√2 σ_m), σ_m in radians.

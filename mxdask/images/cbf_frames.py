@@ -10,7 +10,8 @@ import numpy as np
 
 from mxdask.errors import FileError
 from mxdask.images.cbf_kernels import decode_byte_offset
-from mxdask.io.cbf import CbfBinary, find_binary, read_bytes
+from mxdask.io.cbf import CbfBinary, find_binary
+from mxdask.io.compressed import read_bytes
 from mxdask.io.templates import image_path
 
 

@@ -1,4 +1,4 @@
-"""Frames of formats that mxdask has no reader for, through fabio (optional): SMV, MarCCD, XDS and others."""
+"""Frames of formats that mxdask has no reader for, through fabio (optional): MarCCD, XDS and others."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class FabioSource:
 
     template: str
     paths: tuple[str, ...] = ()
+    first: int = 1
 
     def shape(self) -> None:
         """Each file says its own."""
@@ -28,7 +29,7 @@ class FabioSource:
         return [self.file_of(frame) for frame in frames]
 
     def dtype(self) -> np.dtype:
-        with open_image(self.file_of(0 if self.paths else 1)) as image:
+        with open_image(self.file_of(self.first)) as image:
             return image.data.dtype
 
     def file_of(self, frame: int) -> str:

@@ -27,7 +27,7 @@ def _files(imageset: ImageSet, experiment: Experiment) -> list[str]:
         return [*lookups, *(image_path(imageset.template, n) for n in range(first, last + 1))]
     if imageset.template.lower().endswith(HDF5_SUFFIXES):
         try:
-            return [*lookups, imageset.template, *(s.path for s in image_segments(imageset.template))]
+            return [*lookups, imageset.template, *(s.path for s in image_segments(imageset.template)[0])]
         except FileError:  # said by whoever reads the pixels; here the master's own state is enough
             return [*lookups, imageset.template]
     return [*lookups, imageset.template]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,9 +39,12 @@ class Hdf5Source:
 
     def check(self, first: int, last: int) -> None:
         """Raise a FileError unless frames first..last (0-based, inclusive) exist."""
-        n_frames = len(frame_index(self.path))
-        if first < 0 or last >= n_frames:
-            raise FileError(f"{self.path}: frame {last} is wanted, the file holds {n_frames} frames; import it again")
+        index = frame_index(self.path)
+        if first < 0 or last >= len(index):
+            why = f" ({index.shortfall})" if index.shortfall else ""
+            raise FileError(
+                f"{self.path}: frame {last} is wanted, the file holds {len(index)} frames{why}; import it again"
+            )
 
     def open(self) -> Hdf5Frames:
         return Hdf5Frames(self.path, frame_index(self.path))
@@ -50,7 +54,7 @@ class Hdf5Source:
         with open_hdf5(self.path) as file:
             detector = detector_of(file)
             for name in ("pixel_mask", "detectorSpecific/pixel_mask"):
-                values = None if detector is None else _read_dataset(detector, name)
+                values = None if detector is None else self._mask_values(detector, name)
                 if values is not None:
                     return self._shaped(values)
         return None
@@ -61,27 +65,33 @@ class Hdf5Source:
             detector = detector_of(file)
             return [] if detector is None else [module_origin(module) for module in modules_of(detector)]
 
+    def _mask_values(self, group: h5py.Group, name: str) -> np.ndarray | None:
+        """A mask's values; None when there is none of that name."""
+        try:
+            dataset = group[name]
+        except (KeyError, OSError, RuntimeError):
+            link = group.get(name, getlink=True) if "/" not in name else None
+            if isinstance(link, h5py.ExternalLink):
+                raise FileError(f"{self.path}: {name} points to {link.filename}, which is missing") from None
+            return None
+        if not isinstance(dataset, h5py.Dataset) or dataset.size != math.prod(self.shape()):
+            found = dataset.shape if isinstance(dataset, h5py.Dataset) else "not an array"
+            raise FileError(f"{self.path}: {name} is {found}, the frames have {self.shape()}")
+        try:
+            values: np.ndarray = np.asarray(dataset[()])
+        except (OSError, RuntimeError, ValueError, TypeError) as error:
+            raise FileError(f"{self.path}: {name} cannot be read ({str(error).splitlines()[0][:200]})") from error
+        return values
+
     def _shaped(self, values: np.ndarray) -> np.ndarray | None:
         shape = self.shape()
-        values = values[0] if values.ndim == 3 and len(values) == 1 else values
+        values = values.reshape(-1, values.shape[-1]) if values.ndim == 3 else values
         if values.shape == shape:
             return values == 0
         if values.shape == shape[::-1]:  # old files of Diamond; its meaning is not certain
             log.warning("%s: pixel_mask is transposed %s and therefore not used", self.path, values.shape)
             return None
         raise FileError(f"{self.path}: pixel_mask has shape {values.shape}, the frames have {shape}")
-
-
-def _read_dataset(group: h5py.Group, name: str) -> np.ndarray | None:
-    """A data set's values; None when there is none of that name."""
-    try:
-        values: np.ndarray = group[name][()]
-        return values
-    except KeyError:
-        link = group.get(name, getlink=True) if "/" not in name else None
-        if isinstance(link, h5py.ExternalLink):
-            raise FileError(f"{group.file.filename}: {name} points to {link.filename}, which is missing") from None
-        return None
 
 
 class Hdf5Frames:
@@ -154,8 +164,9 @@ class Hdf5Frames:
                     "reading it through HDF5, which is slower and uses one core only", path, dataset,
                 )  # fmt: skip
         try:
-            self._files[path][dataset].read_direct(self._frame, np.s_[frame])
-        except (OSError, KeyError) as error:
+            data = self._files[path][dataset]
+            data.read_direct(self._frame.reshape(data.shape[1:]), np.s_[frame])
+        except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise FileError(f"{where} cannot be unpacked ({str(error).splitlines()[0][:200]})") from error
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import h5py
@@ -13,6 +14,8 @@ from mxdask.errors import FileError
 from mxdask.io.hdf5 import open_hdf5
 from mxdask.io.nexus_axes import text
 from mxdask.io.nxmx import entry_of
+
+_DEEPEST = 20  # virtual data sets of virtual data sets …
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,30 @@ class Segment:
     through_hdf5: bool = False
 
 
-def image_segments(path: str) -> list[Segment]:
+def image_segments(path: str) -> tuple[list[Segment], str]:
     """The data sets with the pixels of a NeXus or Eiger master file, in the order of frames.
+
+    A master that is ahead of its data (they are still being written or copied) gives the frames before the first gap
+    and the reason why there are no more; else the reason is "".
 
     Raises
     ------
-    FileError : no image data, or a file the master points to is missing.
+    FileError : no image data, or the first file the master points to is missing.
     """
+    segments: list[Segment] = []
+    shortfall = ""
     with open_hdf5(path) as file:
-        names = _image_datasets(file, path)
-        segments = [s for name in names for s in _resolve(file, name, path)]
-    if not any(s.count for s in segments):
-        raise FileError(f"{path}: the image data set holds no frames")
-    return [s for s in segments if s.count]
+        for name in _image_datasets(file, path):
+            try:
+                for segment in _resolve(file, name, path):
+                    segments.append(segment)
+            except FileError as error:
+                shortfall = str(error)
+                break
+    segments = [s for s in segments if s.count]
+    if not segments:
+        raise FileError(shortfall or f"{path}: the image data set holds no frames")
+    return segments, shortfall
 
 
 def _image_datasets(file: h5py.File, path: str) -> list[str]:
@@ -67,27 +81,29 @@ def _data_group(file: h5py.File, path: str) -> h5py.Group:
     raise FileError(f"{path}: no NXdata group with images found")
 
 
-def _resolve(file: h5py.File, name: str, master: str) -> list[Segment]:
+def _resolve(file: h5py.File, name: str, master: str, depth: int = 0) -> Iterator[Segment]:
     """Follow links and virtual mappings from one data set down to plain ones."""
+    if depth > _DEEPEST:
+        raise FileError(f"{master}: the data sets point at each other in a circle ({name})")
     try:
         data = file[name]
-    except (KeyError, OSError) as error:
+    except (KeyError, OSError, RuntimeError) as error:
         raise FileError(f"{master}: {_broken_link(file, name, master)}") from error
-    if data.ndim == 2:
-        raise FileError(f"{master}: {name} is a single frame {data.shape}, a stack (frame, slow, fast) is needed")
+    if not isinstance(data, h5py.Dataset) or data.ndim not in (3, 4):
+        what = f"{data.shape}" if isinstance(data, h5py.Dataset) else "a group"
+        raise FileError(f"{master}: {name} is {what}, a stack (frame, slow, fast) is needed")
     here = os.path.realpath(data.file.filename)
-    whole = Segment(here, data.name, 0, data.shape[0])
     if not data.is_virtual:
-        return [whole]
+        yield Segment(here, data.name, 0, data.shape[0])
+        return
     runs = _virtual_runs(data)
     if runs is None:
-        return [Segment(here, data.name, 0, data.shape[0], through_hdf5=True)]
-    segments: list[Segment] = []
+        yield Segment(here, data.name, 0, data.shape[0], through_hdf5=True)
+        return
     for source_file, source_name, first, count in runs:
         source = here if source_file == "." else _find_beside(source_file, here, master)
         with open_hdf5(source) as other:
-            segments += _cut(_resolve(other, source_name, master), first, count, master, source)
-    return segments
+            yield from _cut(_resolve(other, source_name, master, depth + 1), first, count, master, source)
 
 
 def _virtual_runs(data: h5py.Dataset) -> list[tuple[str, str, int, int]] | None:
@@ -126,17 +142,17 @@ def _whole_frames(space: h5py.h5s.SpaceID, frame_shape: tuple[int, ...]) -> tupl
     return int(low[0]), int(count)
 
 
-def _cut(segments: list[Segment], first: int, count: int, master: str, source: str) -> list[Segment]:
+def _cut(segments: Iterable[Segment], first: int, count: int, master: str, source: str) -> Iterator[Segment]:
     """The frames first .. first + count of a chain of segments."""
-    out, position = [], 0
+    found, position = 0, 0
     for s in segments:
         low, high = max(first, position), min(first + count, position + s.count)
         if high > low:
-            out.append(Segment(s.path, s.dataset, s.first + low - position, high - low, s.through_hdf5))
+            yield Segment(s.path, s.dataset, s.first + low - position, high - low, s.through_hdf5)
+            found += high - low
         position += s.count
-    if sum(s.count for s in out) != count:
+    if found != count:
         raise FileError(f"{master}: wants frames {first}..{first + count - 1} of {source}, which holds only {position}")
-    return out
 
 
 def _find_beside(name: str, referring: str, master: str) -> str:

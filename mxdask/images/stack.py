@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -15,8 +15,11 @@ from mxdask.images import masks
 from mxdask.images.cbf_frames import CbfSource
 from mxdask.images.fabio_frames import FabioSource
 from mxdask.images.hdf5_frames import Hdf5Source
+from mxdask.images.shadows import SweepShadow, sweep_shadow
+from mxdask.images.smv_frames import SmvSource, is_smv_file
 from mxdask.images.zarr_frames import ZarrSource
 from mxdask.io.cbf import is_cbf_name
+from mxdask.io.templates import image_path
 from mxdask.models import Detector, Experiment, ImageSet
 
 if TYPE_CHECKING:
@@ -76,6 +79,7 @@ class ImageStack:
     array_range : (z0, z1) absolute frame coordinates.
     windows : place of each panel in a stored frame.
     untrusted : per panel the untrusted rectangles; ``mask_file`` the look-up mask or None.
+    shadow : of the goniometer, or None.
     """
 
     name: str
@@ -85,6 +89,7 @@ class ImageStack:
     windows: tuple[PanelWindow, ...]
     untrusted: tuple[tuple[masks.Rectangle, ...], ...]
     mask_file: str | None = None
+    shadow: SweepShadow | None = field(default=None, compare=False)
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -129,6 +134,13 @@ class ImageStack:
         stamp = None if self.mask_file is None else _modified(self.mask_file)
         return _static_mask(self, stamp)
 
+    def mask_of(self, z: int) -> tuple[np.ndarray, ...]:
+        """The mask of one frame: :meth:`mask` AND what is not in the goniometer's shadow; errors as there.
+
+        Where no shadow falls these are the arrays of :meth:`mask` themselves.
+        """
+        return self.mask() if self.shadow is None else self.shadow.over(self.mask(), z)
+
     def to_dask(self, block: int = 20, panel: int = 0) -> dask.array.Array:
         """Lazy array (frame, slow, fast) of one panel's raw pixels; ``block`` frames per chunk. Frame 0 is z0."""
         from mxdask.images.dask_array import to_dask
@@ -162,6 +174,11 @@ class StackReader:
         """
         frame = self.read_whole(z)
         return tuple(window.of(frame) for window in self._stack.windows)
+
+    def read_lit(self, z: int) -> tuple[np.ndarray, ...]:
+        """As :meth:`read`, with the goniometer's shadow set to a value below every trusted range."""
+        frames = self.read(z)
+        return frames if self._stack.shadow is None else self._stack.shadow.hide(frames, z)
 
     def read_whole(self, z: int) -> np.ndarray:
         """The frame as stored, (slow, fast), before it is cut into panels; errors as for :meth:`read`."""
@@ -197,7 +214,9 @@ def open_stack(experiment: Experiment) -> ImageStack:
     except FileError as error:
         raise FileError(f"sweep {experiment.name}: {error}") from error
     untrusted = tuple(p.untrusted for p in detector.panels)
-    return ImageStack(experiment.name, source, frames, (first, end), windows, untrusted, imageset.mask)
+    return ImageStack(
+        experiment.name, source, frames, (first, end), windows, untrusted, imageset.mask, sweep_shadow(experiment)
+    )
 
 
 def _source(imageset: ImageSet, first: int, end: int) -> tuple[Source, range | tuple[int, ...]]:
@@ -207,10 +226,15 @@ def _source(imageset: ImageSet, first: int, end: int) -> tuple[Source, range | t
     if suffix == ".zarr" or suffix in HDF5_SUFFIXES:
         source: Source = ZarrSource(name) if suffix == ".zarr" else Hdf5Source(name)
         return source, _container_frames(imageset, first, end)
-    kind = CbfSource if is_cbf_name(name) else FabioSource
     separate = tuple(imageset.paths)
+    if separate and end > len(separate):
+        raise FileError(f"{separate[0]}: the scan has images up to {end}, the list of files {len(separate)}")
     frames = range(first, end) if separate else range(first + 1, end + 1)
-    return kind(imageset.template, separate), frames
+    if is_cbf_name(name):
+        return CbfSource(imageset.template, separate), frames
+    if is_smv_file(separate[first] if separate else image_path(imageset.template, first + 1)):
+        return SmvSource(imageset.template, separate, frames[0]), frames
+    return FabioSource(imageset.template, separate, frames[0]), frames
 
 
 def _container_frames(imageset: ImageSet, first: int, end: int) -> range | tuple[int, ...]:

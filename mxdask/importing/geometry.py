@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -10,11 +11,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mxdask.errors import ParameterError
-from mxdask.importing.params import DetectorGeometry, Geometry, GoniometerGeometry, Input
+from mxdask.importing.params import DetectorGeometry, Geometry, GoniometerGeometry, Input, PanelGeometry
 from mxdask.importing.sweeps import Sweep
 from mxdask.io.expt import read_expt
 from mxdask.io.image_header import with_sensor
 from mxdask.models import Beam, Detector, Goniometer, Panel, Scan
+from mxdask.models.detector import PARALLAX, SIMPLE
+
+log = logging.getLogger(__name__)
 
 Model = TypeVar("Model")
 
@@ -69,15 +73,36 @@ def _with_reference(sweeps: list[Sweep], given: Input) -> list[Sweep]:
             )
         if wanted and found:
             models[kind] = found[0]
-    for sweep in sweeps:
-        old, new = sweep.detector, models.get("detector", sweep.detector)
-        sizes = [[p.image_size for p in d.panels] for d in (old, new)]
-        if sizes[0] != sizes[1]:
-            raise ParameterError(
-                f"reference_geometry={given.reference_geometry}: its detector has panels of {sizes[1][:3]} pixels, "
-                f"{sweep.template} has {sizes[0][:3]}; give a reference of the same detector"
-            )
+    if not models:
+        raise ParameterError(f"reference_geometry={given.reference_geometry}: holds no model that is wanted")
+    if given.check_reference_geometry and "detector" in models:
+        for sweep in sweeps:
+            _check_same_kind(sweep.detector, models["detector"], sweep.template, str(given.reference_geometry))
     return [replace(sweep, **models) for sweep in sweeps]
+
+
+def _check_same_kind(found: Detector, reference: Detector, template: str, name: str) -> None:
+    """Refuse a reference detector that cannot be the one of the images: what no experiment changes must agree."""
+
+    def facts(detector: Detector) -> dict[str, list[Any]]:
+        return {
+            "panels of (fast, slow) pixels": [p.image_size for p in detector.panels],
+            "pixel sizes (mm)": [tuple(round(v, 6) for v in p.pixel_size) for p in detector.panels],
+            "sensor thickness (mm)": [round(p.thickness, 6) for p in detector.panels],
+            "sensor material": [p.material for p in detector.panels],
+        }
+
+    for (what, here), there in zip(facts(found).items(), facts(reference).values(), strict=True):
+        if here != there:
+            raise ParameterError(
+                f"reference_geometry={name}: its detector has {what} {_few(there)}, {template} has {_few(here)}; "
+                "give a reference of the same detector (or check_reference_geometry=False)"
+            )
+
+
+def _few(values: list[Any]) -> str:
+    distinct = list(dict.fromkeys(values))
+    return f"{len(values)} × {distinct[0]}" if len(distinct) == 1 else str(values[:3])
 
 
 def _beam(beam: Beam, geometry: Geometry) -> Beam:
@@ -87,10 +112,30 @@ def _beam(beam: Beam, geometry: Geometry) -> Beam:
 
 def _scan(scan: Scan, geometry: Geometry) -> Scan:
     oscillation = geometry.scan.oscillation
+    if geometry.convert_sequences_to_stills:
+        return replace(scan, oscillation=None, properties={})
+    if scan.is_still and not geometry.convert_stills_to_sequences and oscillation is not None:
+        log.info("stills become a sweep: geometry.scan.oscillation= was given")
     return scan if oscillation is None else replace(scan, oscillation=oscillation)
 
 
 def _goniometer(goniometer: Goniometer, given: GoniometerGeometry) -> Goniometer:
+    rotations = {k: getattr(given, k) for k in ("fixed_rotation", "setting_rotation") if getattr(given, k) is not None}
+    if not rotations:
+        return _axes_changed(goniometer, given)
+    if goniometer.axes is not None or given.axes is not None:
+        raise ParameterError(f"goniometer.{next(iter(rotations))}=: the goniometer has several axes; give angles=")
+    goniometer = _axes_changed(goniometer, given)
+    fixed, setting = (
+        np.reshape(rotations.get(k, getattr(goniometer, k)), (3, 3)) for k in ("fixed_rotation", "setting_rotation")
+    )
+    for name, matrix in (("fixed_rotation", fixed), ("setting_rotation", setting)):
+        if not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-4) or np.linalg.det(matrix) < 0:
+            raise ParameterError(f"goniometer.{name}={matrix.ravel().tolist()}: not a rotation matrix")
+    return Goniometer.single_axis(goniometer.rotation_axis, fixed, setting)
+
+
+def _axes_changed(goniometer: Goniometer, given: GoniometerGeometry) -> Goniometer:
     if given.axes is not None:
         return _inverted(_multi_axis(goniometer, given), given.invert_rotation_axis)
     if goniometer.axes is not None and given.axis is not None:
@@ -137,10 +182,20 @@ def _inverted(goniometer: Goniometer, invert: bool) -> Goniometer:
 
 
 def _detector(detector: Detector, beam: Beam, given: DetectorGeometry, new_wavelength: bool) -> Detector:
-    frame = [given.fast_axis, given.slow_axis, given.origin]
-    if len(detector) > 1 and any(v is not None for v in frame):
-        raise ParameterError(f"detector: fast_axis, slow_axis and origin suit one panel, this one has {len(detector)}")
-    panels = [_panel(p, beam, given, new_wavelength) for p in detector.panels]
+    frame = [given.panel.fast_axis, given.panel.slow_axis, given.panel.origin]
+    only = given.panel.id
+    if only is not None and only >= len(detector):
+        raise ParameterError(f"geometry.detector.panel.id={only}: the detector has {len(detector)} panels, from 0")
+    if len(detector) > 1 and only is None and any(v is not None for v in frame):
+        raise ParameterError(
+            f"detector: fast_axis, slow_axis and origin suit one panel, this one has {len(detector)}; "
+            "say which with geometry.detector.panel.id="
+        )
+    panels = [
+        _panel(p, beam, given.panel if only in (None, number) else PanelGeometry(), new_wavelength)
+        for number, p in enumerate(detector.panels)
+    ]
+    panels = _with_hierarchy(panels, detector, given)
     shift = np.zeros(3)
     if given.distance is not None:
         shift = _distance_shift(panels[0], beam, given.distance, several=len(panels) > 1)
@@ -156,10 +211,34 @@ def _detector(detector: Detector, beam: Beam, given: DetectorGeometry, new_wavel
 
 _PANEL_FIELDS = (
     "fast_axis", "slow_axis", "origin", "pixel_size", "thickness", "material", "trusted_range", "gain", "pedestal",
+    "name", "type", "image_size",
 )  # fmt: skip
 
 
-def _panel(panel: Panel, beam: Beam, given: DetectorGeometry, new_wavelength: bool) -> Panel:
+def _with_hierarchy(panels: list[Panel], detector: Detector, given: DetectorGeometry) -> list[Panel]:
+    """Panels after the frame of the whole detector was put elsewhere; parts of it not given stay as they were."""
+    new = {k: v for k, v in given.hierarchy.model_dump().items() if v is not None}
+    if not new:
+        return panels
+    root = detector.hierarchy or {}
+    names, identity = ("fast_axis", "slow_axis", "origin"), ((1.0, 0, 0), (0, 1.0, 0), (0, 0, 0))
+    frames = []
+    for values in (root, {**root, **new}):
+        fast, slow, origin = (np.array(values.get(k, v), dtype=float) for k, v in zip(names, identity, strict=True))
+        fast = fast / np.linalg.norm(fast)
+        normal = np.cross(fast, slow)
+        if not np.linalg.norm(normal) > 1e-6:
+            raise ParameterError("geometry.detector.hierarchy: fast and slow axis are parallel")
+        normal = normal / np.linalg.norm(normal)
+        frames.append((np.column_stack([fast, np.cross(normal, fast), normal]), origin))
+    (old_axes, old_origin), (axes, origin) = frames
+    turn = axes @ old_axes.T
+    return [
+        p.with_frame(turn @ p.fast_axis, turn @ p.slow_axis, origin + turn @ (p.origin - old_origin)) for p in panels
+    ]
+
+
+def _panel(panel: Panel, beam: Beam, given: PanelGeometry, new_wavelength: bool) -> Panel:
     values: dict[str, Any] = {k: getattr(given, k) for k in _PANEL_FIELDS if getattr(given, k) is not None}
     for axis in {"fast_axis", "slow_axis"} & values.keys():
         values[axis] = np.asarray(values[axis]) / np.linalg.norm(values[axis])
@@ -167,6 +246,8 @@ def _panel(panel: Panel, beam: Beam, given: DetectorGeometry, new_wavelength: bo
         panel = replace(panel, **values)
     if new_wavelength or {"thickness", "material"} & values.keys():
         panel = replace(panel, **with_sensor(panel, beam.wavelength))
+    if given.parallax_correction is not None:
+        panel = replace(panel, px_mm_strategy=PARALLAX if given.parallax_correction else SIMPLE)
     return panel
 
 

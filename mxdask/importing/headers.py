@@ -4,50 +4,56 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 
 from mxdask.errors import FileError, MxdaskError
 from mxdask.flow.failed import Failed
-from mxdask.images.frame_index import frame_index
+from mxdask.images.frame_index import FrameIndex, flat_shape, frame_index
 from mxdask.images.zarr_store import read_store_header
+from mxdask.importing.fabio_header import read_fabio
+from mxdask.importing.params import Geometry
 from mxdask.io.cbf import is_cbf_name, read_header
+from mxdask.io.compressed import read_bytes, without_suffix
 from mxdask.io.eiger import declared_frames, is_eiger, read_eiger
 from mxdask.io.hdf5 import open_hdf5
 from mxdask.io.image_header import ImageHeader
 from mxdask.io.imgcif import is_full_cbf, read_full_cbf
 from mxdask.io.mini_cbf import read_mini_cbf
 from mxdask.io.nxmx import is_nxmx, read_nxmx
+from mxdask.io.smv import is_smv, read_smv
 
 HDF5_SUFFIXES = (".nxs", ".h5", ".hdf5", ".nx5")
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
-def read_headers(paths: Sequence[str], check_images: bool) -> list[ImageHeader | Failed]:
+def read_headers(paths: Sequence[str], check_images: bool, geometry: Geometry) -> list[ImageHeader | Failed]:
     """Headers of several files; a file that cannot be read gives a :class:`Failed` in its place."""
     out: list[ImageHeader | Failed] = []
     for path in paths:
         try:
-            out.append(read_image_header(path, check_images))
+            out.append(read_image_header(path, check_images, geometry))
         except MxdaskError as error:
             out.append(Failed(str(error)))
     return out
 
 
-def read_image_header(path: str, check_images: bool = True) -> ImageHeader:
+def read_image_header(path: str, check_images: bool = True, geometry: Geometry | None = None) -> ImageHeader:
     """Models of one file; no pixel is read.
 
     Parameters
     ----------
     check_images : a master whose data files are missing is an error; else its declared number of images counts.
+    geometry : what the user gives by hand, for formats whose headers say too little.
 
     Raises
     ------
     FileError : missing, damaged, or of a format that cannot be imported.
     """
     try:
-        return _read_header(path, check_images)
+        return _read_header(path, check_images, geometry or Geometry())
     except FileError:
         raise
     except MxdaskError as error:  # the models' own complaints do not know the file
@@ -60,14 +66,10 @@ def read_image_header(path: str, check_images: bool = True) -> ImageHeader:
         ) from error
 
 
-def _read_header(path: str, check_images: bool) -> ImageHeader:
+def _read_header(path: str, check_images: bool, geometry: Geometry) -> ImageHeader:
     if os.path.isdir(path):
         return read_store_header(path)
-    try:
-        with open(path, "rb") as file:
-            start = file.read(16)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}); check the name") from error
+    start = read_bytes(path, 64)
     if not start:
         raise FileError(f"{path}: empty file; copy it again")
     if start.startswith(_HDF5_SIGNATURE) or path.endswith(HDF5_SUFFIXES):
@@ -75,10 +77,9 @@ def _read_header(path: str, check_images: bool) -> ImageHeader:
     if is_cbf_name(path):
         header = read_header(path)
         return read_full_cbf(path, header) if is_full_cbf(header) else read_mini_cbf(path, header)
-    raise FileError(
-        f"{path}: images of this format cannot be imported (NXmx, Eiger, CBF and Zarr can): their headers do not "
-        "describe the geometry in a common way; make an .expt file with dials.import and give it to mxdask find_spots"
-    )
+    if is_smv(start):
+        return read_smv(path)
+    return read_fabio(path, geometry)
 
 
 def _read_master(path: str, check_images: bool) -> ImageHeader:
@@ -86,21 +87,44 @@ def _read_master(path: str, check_images: bool) -> ImageHeader:
         nxmx, eiger = is_nxmx(file), is_eiger(file)
         if not (nxmx or eiger):
             raise FileError(f"{path}: HDF5 file without NXmx entry, perhaps a data file? Give the .nxs or _master.h5")
+        notes: tuple[str, ...] = ()
         try:
             index = frame_index(path)
-            n_frames, shape, bits = len(index), index.shape, 8 * index.dtype.itemsize
+            n_frames, shape, bits = index.n_written, index.shape, 8 * index.dtype.itemsize
+            if check_images:
+                notes = _incomplete(index, path)
+            elif index.shortfall:
+                n_frames = _declared(file, path, eiger)[0]
         except FileError:
             if check_images:
                 raise
             n_frames, shape, bits = _declared(file, path, eiger)
-    return (read_nxmx if nxmx else read_eiger)(path, n_frames, shape, bits)
+    header = (read_nxmx if nxmx else read_eiger)(path, n_frames, shape, bits)
+    return replace(header, notes=(*header.notes, *notes))
+
+
+def _incomplete(index: FrameIndex, path: str) -> tuple[str, ...]:
+    """What to tell of a file that is still being written; nothing for a complete one.
+
+    Raises
+    ------
+    FileError : there is not one image yet.
+    """
+    n_frames = index.n_written
+    reason = index.shortfall or f"{len(index) - n_frames} more are announced but not written"
+    if n_frames == 0:
+        raise FileError(f"{path}: no image was written yet ({reason}); import it when there are some")
+    if n_frames == len(index) and not index.shortfall:
+        return ()
+    return (f"{path}: only images 1-{n_frames} are there ({reason}); import it again when it is complete",)
 
 
 def _declared(file: h5py.File, path: str, eiger: bool) -> tuple[int, tuple[int, int], int]:
     """Frames, shape and bits as the master alone promises them."""
     data = file.get("entry/data/data")
-    if isinstance(data, h5py.Dataset):
-        return data.shape[0], data.shape[1:], 8 * data.dtype.itemsize
+    if isinstance(data, h5py.Dataset) and data.ndim in (3, 4):
+        slow, fast = flat_shape(data.shape)
+        return data.shape[0], (slow, fast), 8 * data.dtype.itemsize
     if eiger:
         return *declared_frames(file), 32
     raise FileError(f"{path}: neither images nor their number are in the master file")
@@ -109,4 +133,4 @@ def _declared(file: h5py.File, path: str, eiger: bool) -> tuple[int, tuple[int, 
 def is_image_name(path: str | Path) -> bool:
     """Whether a folder's entry looks like something to import."""
     name = str(path).lower()
-    return is_cbf_name(name) or name.endswith((".nxs", "master.h5", ".zarr"))
+    return is_cbf_name(name) or name.endswith((".nxs", "master.h5", ".zarr")) or without_suffix(name).endswith(".img")

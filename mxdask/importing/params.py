@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from mxdask.params import StepParams
 
 Vector = tuple[float, float, float]
+Matrix = tuple[float, float, float, float, float, float, float, float, float]
 
 
 def _unit(unit: str) -> dict[str, JsonValue]:
     return {"unit": unit}
+
+
+class _Finite(StepParams):
+    """Numbers that are no numbers are refused."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class Input(StepParams):
@@ -26,41 +33,50 @@ class Input(StepParams):
     use_beam_reference: bool = Field(default=True, description="Take the beam from reference_geometry")
     use_detector_reference: bool = Field(default=True, description="Take the detector from reference_geometry")
     use_gonio_reference: bool = Field(default=True, description="Take the goniometer from reference_geometry")
+    check_reference_geometry: bool = Field(
+        default=True, description="Refuse a reference whose detector differs in pixels, sensor or number of panels"
+    )
+    split: tuple[int, ...] | None = Field(
+        default=None,
+        description="Cut every sweep into wedges: images per wedge, or first image, last image, images per wedge",
+    )
+    allow_multiple_sequences: bool = Field(default=True, description="False: more than one sweep is an error")
+    beamlines: str | None = Field(
+        default=None,
+        description="A TOML or JSON file with goniometer axis, mask, trusted range … of detectors by serial number",
+    )
     check_images: bool = Field(
         default=True,
         description="Leave out sweeps whose pixel data are missing; False imports their geometry all the same",
     )
 
+    @model_validator(mode="after")
+    def _right_split(self) -> Input:
+        if self.split is not None and (len(self.split) not in (1, 3) or min(self.split) < 1):
+            raise ValueError("split takes images per wedge, or first image, last image, images per wedge")
+        return self
 
-class BeamGeometry(StepParams):
+
+class BeamGeometry(_Finite):
     wavelength: float | None = Field(default=None, gt=0, description="Wavelength", json_schema_extra=_unit("Å"))
     direction: Vector | None = Field(default=None, description="Direction from the sample to the source")
     polarization_normal: Vector | None = Field(default=None, description="Normal of the plane of polarization")
     polarization_fraction: float | None = Field(default=None, ge=0, le=1, description="Fraction of polarized light")
+    divergence: float | None = Field(default=None, ge=0, description="Divergence", json_schema_extra=_unit("deg"))
+    sigma_divergence: float | None = Field(
+        default=None, ge=0, description="Standard deviation of the divergence", json_schema_extra=_unit("deg")
+    )
+    flux: float | None = Field(default=None, ge=0, description="Photons per second")
+    transmission: float | None = Field(default=None, ge=0, le=1, description="Fraction that attenuators let through")
 
 
-class DetectorGeometry(StepParams):
-    distance: float | None = Field(
-        default=None, gt=0, description="Distance sample to panel along its normal", json_schema_extra=_unit("mm")
-    )
-    fast_slow_beam_centre: tuple[float, ...] | None = Field(
-        default=None,
-        description="Where the beam hits: fast, slow and, for several panels, the panel",
-        json_schema_extra=_unit("px"),
-    )
-    slow_fast_beam_centre: tuple[float, ...] | None = Field(
-        default=None, description="Where the beam hits: slow, fast[, panel]", json_schema_extra=_unit("px")
-    )
-    mosflm_beam_centre: tuple[float, ...] | None = Field(
-        default=None,
-        description="Where the beam hits in the convention of MOSFLM: slow, fast",
-        json_schema_extra=_unit("mm"),
-    )
-    fast_axis: Vector | None = Field(default=None, description="Fast axis of a single-panel detector")
-    slow_axis: Vector | None = Field(default=None, description="Slow axis of a single-panel detector")
+class PanelGeometry(_Finite):
+    id: int | None = Field(default=None, ge=0, description="The panel that is meant, from 0; None: all of them")
+    fast_axis: Vector | None = Field(default=None, description="Fast axis of the panel")
+    slow_axis: Vector | None = Field(default=None, description="Slow axis of the panel")
     origin: Vector | None = Field(
         default=None,
-        description="Outer corner of pixel (0, 0) of a single-panel detector",
+        description="Outer corner of pixel (0, 0) of the panel",
         json_schema_extra=_unit("mm"),
     )
     pixel_size: tuple[float, float] | None = Field(
@@ -81,6 +97,45 @@ class DetectorGeometry(StepParams):
     pedestal: float | None = Field(
         default=None, description="Raw value of no photon", json_schema_extra=_unit("counts")
     )
+    name: str | None = Field(default=None, description="Name")
+    type: str | None = Field(default=None, description="SENSOR_PAD, SENSOR_CCD, SENSOR_IMAGE_PLATE or SENSOR_UNKNOWN")
+    image_size: tuple[int, int] | None = Field(
+        default=None, description="Number of pixels, fast and slow", json_schema_extra=_unit("px")
+    )
+    parallax_correction: bool | None = Field(
+        default=None, description="Whether the depth at which photons are absorbed is taken into account"
+    )
+
+
+class HierarchyGeometry(_Finite):
+    """Frame of the whole detector: its panels move with it."""
+
+    fast_axis: Vector | None = Field(default=None, description="Fast axis of the detector as a whole")
+    slow_axis: Vector | None = Field(default=None, description="Slow axis of the detector as a whole")
+    origin: Vector | None = Field(
+        default=None, description="Origin of the detector as a whole", json_schema_extra=_unit("mm")
+    )
+
+
+class DetectorGeometry(_Finite):
+    distance: float | None = Field(
+        default=None, gt=0, description="Distance sample to panel along its normal", json_schema_extra=_unit("mm")
+    )
+    fast_slow_beam_centre: tuple[float, ...] | None = Field(
+        default=None,
+        description="Where the beam hits: fast, slow and, for several panels, the panel",
+        json_schema_extra=_unit("px"),
+    )
+    slow_fast_beam_centre: tuple[float, ...] | None = Field(
+        default=None, description="Where the beam hits: slow, fast[, panel]", json_schema_extra=_unit("px")
+    )
+    mosflm_beam_centre: tuple[float, ...] | None = Field(
+        default=None,
+        description="Where the beam hits in the convention of MOSFLM: slow, fast",
+        json_schema_extra=_unit("mm"),
+    )
+    panel: PanelGeometry = Field(default_factory=PanelGeometry)
+    hierarchy: HierarchyGeometry = Field(default_factory=HierarchyGeometry)
 
     @model_validator(mode="after")
     def _one_centre(self) -> DetectorGeometry:
@@ -93,7 +148,7 @@ class DetectorGeometry(StepParams):
         return self
 
 
-class GoniometerGeometry(StepParams):
+class GoniometerGeometry(_Finite):
     axis: Vector | None = Field(default=None, description="Rotation axis of a single-axis goniometer")
     axes: tuple[float, ...] | None = Field(
         default=None, description="Axes from crystal to base, three numbers each, all angles zero"
@@ -103,14 +158,19 @@ class GoniometerGeometry(StepParams):
     )
     names: tuple[str, ...] | None = Field(default=None, description="Names of the axes")
     scan_axis: int | None = Field(default=None, ge=0, description="Which axis turns, from 0 at the crystal")
+    fixed_rotation: Matrix | None = Field(default=None, description="Rotation between crystal and scan axis, by rows")
+    setting_rotation: Matrix | None = Field(default=None, description="Rotation that carries the scan axis, by rows")
     invert_rotation_axis: bool = Field(default=False, description="Turn the rotation axis round")
 
 
-class ScanGeometry(StepParams):
+class ScanGeometry(_Finite):
     oscillation: tuple[float, float] | None = Field(
         default=None,
         description="Start of the first image of each sweep, and width of an image",
         json_schema_extra=_unit("deg"),
+    )
+    image_range: tuple[int, int] | None = Field(
+        default=None, description="Use only these images of every sweep (as image_range= itself)"
     )
 
 
@@ -121,6 +181,18 @@ class Geometry(StepParams):
     detector: DetectorGeometry = Field(default_factory=DetectorGeometry)
     goniometer: GoniometerGeometry = Field(default_factory=GoniometerGeometry)
     scan: ScanGeometry = Field(default_factory=ScanGeometry)
+    convert_sequences_to_stills: bool = Field(default=False, description="Take every image for a still")
+    convert_stills_to_sequences: bool = Field(
+        default=False, description="Take stills for a sweep; geometry.scan.oscillation= says how they turn"
+    )
+
+    @model_validator(mode="after")
+    def _one_conversion(self) -> Geometry:
+        if self.convert_sequences_to_stills and (self.convert_stills_to_sequences or self.scan.oscillation):
+            raise ValueError("convert_sequences_to_stills does not go with an oscillation")
+        if self.convert_stills_to_sequences and self.scan.oscillation is None:
+            raise ValueError("convert_stills_to_sequences needs geometry.scan.oscillation=start,width")
+        return self
 
 
 class Lookup(StepParams):
@@ -139,6 +211,14 @@ class Lookup(StepParams):
         return self
 
 
+class Format(StepParams):
+    dynamic_shadowing: Literal["auto", "true", "false", "mini_kappa", "smargon", "i23_kappa", "diamond_anvil"] = Field(
+        default="auto",
+        description="Mask the shadow of the goniometer on every image. auto: at beamlines known to have one that "
+        "throws a shadow; true: also a diamond anvil cell there; or the kind of goniometer, wherever it is",
+    )
+
+
 class Params(StepParams):
     input: Input = Field(default_factory=Input)
     image_range: tuple[int, int] | None = Field(
@@ -146,6 +226,7 @@ class Params(StepParams):
     )
     geometry: Geometry = Field(default_factory=Geometry)
     lookup: Lookup = Field(default_factory=Lookup)
+    format: Format = Field(default_factory=Format)
     identifier_type: Literal["uuid"] | None = Field(
         default="uuid", description="uuid: every experiment gets a fresh identifier; None: none"
     )

@@ -10,6 +10,7 @@ from typing import Any
 from mxdask.errors import FileError, MxdaskError
 from mxdask.flow import Failed, Flow
 from mxdask.images import open_stack
+from mxdask.importing.beamline_file import corrected, read_table
 from mxdask.importing.files import list_files
 from mxdask.importing.geometry import apply_overrides
 from mxdask.importing.headers import HDF5_SUFFIXES, read_headers
@@ -17,7 +18,7 @@ from mxdask.importing.params import Lookup, Params
 from mxdask.importing.summary import differences, overall, summary_table, sweep_row
 from mxdask.importing.sweeps import Sweep, assemble
 from mxdask.io.image_header import ImageHeader
-from mxdask.models import Experiment, ExperimentList, ImageSet, new_identifier
+from mxdask.models import Experiment, ExperimentList, ImageSet, Scan, new_identifier
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ def run(files: Iterable[str | Path], params: Params, *, flow: Flow) -> tuple[Exp
 
     Parameters
     ----------
-    files : NXmx or Eiger masters, CBF images (plain, .gz, .bz2), Zarr stores; in any mixture.
+    files : NXmx or Eiger masters, CBF and SMV images (plain, .gz, .bz2, .xz), what fabio reads, Zarr stores; in any
+        mixture.
 
     Returns
     -------
@@ -41,25 +43,33 @@ def run(files: Iterable[str | Path], params: Params, *, flow: Flow) -> tuple[Exp
     MxdaskError : nothing could be imported, or a parameter does not fit.
     """
     paths = list_files(files, params.input.template or (), params.input.directory or ())
+    table = read_table(params.input.beamlines) if params.input.beamlines else {}
     headers, rows_failed = _read_all(paths, params, flow)
-    sweeps = apply_overrides(assemble(headers), params.input, params.geometry)
+    headers = [corrected(header, table) for header in headers]
+    by_number = params.geometry.scan.oscillation is not None or params.geometry.convert_sequences_to_stills
+    sweeps = apply_overrides(assemble(headers, by_number=by_number), params.input, params.geometry)
     lookups = _lookups(params.lookup)
     experiments: list[Experiment] = []
     rows: list[dict[str, Any]] = []
     for sweep in sweeps:
         try:
-            experiment = _experiment(sweep, params, lookups)
+            found = [_experiment(sweep, scan, params, lookups) for scan in _wedges(sweep.scan, params)]
         except MxdaskError as error:
             where = "" if isinstance(error, FileError) else f"{sweep.template}: "
             rows.append(_failed_row(sweep.template, f"{where}{error}"))
             continue
-        experiments.append(experiment)
-        rows.append(sweep_row(experiment) | {"format": sweep.format, "notes": list(sweep.notes)})
+        experiments += found
+        rows += [sweep_row(experiment) | {"format": sweep.format, "notes": list(sweep.notes)} for experiment in found]
     rows += rows_failed
     if not experiments:
         reasons = [row["reason"] for row in rows]
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         raise MxdaskError(f"nothing could be imported: {reasons[0]}{more}")
+    if len(sweeps) > 1 and not params.input.allow_multiple_sequences:
+        unlike = "; ".join(differences([row for row in rows if row["status"] == "ok"])) or "their models are alike"
+        raise MxdaskError(
+            f"{len(sweeps)} sweeps were found, input.allow_multiple_sequences=False wants one; between them: {unlike}"
+        )
     result = ExperimentList(experiments)
     good = [row for row in rows if row["status"] == "ok"]
     summary = {
@@ -73,7 +83,7 @@ def run(files: Iterable[str | Path], params: Params, *, flow: Flow) -> tuple[Exp
 def _read_all(paths: Sequence[str], params: Params, flow: Flow) -> tuple[list[ImageHeader], list[dict[str, Any]]]:
     """Headers in the files' order, and rows for the files that have none."""
     batches = _batches(paths)
-    items = [(batch, params.input.check_images) for batch in batches]
+    items = [(batch, params.input.check_images, params.geometry) for batch in batches]
     headers: list[ImageHeader] = []
     failed: list[dict[str, Any]] = []
     for batch, result in zip(batches, flow.map(read_headers, items, name="import"), strict=True):
@@ -104,20 +114,40 @@ def _batches(paths: Sequence[str]) -> list[list[str]]:
     return batches
 
 
-def _experiment(sweep: Sweep, params: Params, lookups: dict[str, Any]) -> Experiment:
-    first = sweep.scan.image_range[0]
-    scan = sweep.scan if params.image_range is None else sweep.scan.cut(*params.image_range)
-    indices = None
-    if sweep.is_container:
-        start = scan.image_range[0] - first
-        indices = tuple(range(start, start + scan.n_images))
+def _wedges(scan: Scan, params: Params) -> list[Scan]:
+    """The parts of a sweep that become experiments."""
+    image_range = params.image_range or params.geometry.scan.image_range
+    if image_range is not None:
+        scan = scan.cut(*image_range)
+    if params.input.split is None:
+        return [scan]
+    if len(params.input.split) == 3:
+        first, last, size = params.input.split
+        scan = scan.cut(first, last)
+    else:
+        (size,) = params.input.split
+    first, last = scan.image_range
+    return [scan.cut(k, min(k + size - 1, last)) for k in range(first, last + 1, size)]
+
+
+def _format_params(params: Params) -> dict[str, Any]:
+    """The arguments of the format as DIALS writes them."""
+    shadowing = params.format.dynamic_shadowing
+    known = {"auto": "Auto", "true": True, "false": False}
+    return {"dynamic_shadowing": known.get(shadowing, shadowing), "multi_panel": False}
+
+
+def _experiment(sweep: Sweep, scan: Scan, params: Params, lookups: dict[str, Any]) -> Experiment:
+    indices = tuple(range(*scan.array_range)) if sweep.is_container else None
+    given = sweep.lookups | {kind: name for kind, name in lookups.items() if name}
     experiment = Experiment(
         new_identifier() if params.identifier_type == "uuid" else "",
-        ImageSet(sweep.template, indices, **lookups), sweep.beam, sweep.detector, sweep.goniometer, scan,
+        ImageSet(sweep.template, indices, params=_format_params(params), **given),
+        sweep.beam, sweep.detector, sweep.goniometer, scan,
     )  # fmt: skip
-    if params.input.check_images or lookups["mask"]:
+    if params.input.check_images or given.get("mask"):
         stack = open_stack(experiment)
-        if lookups["mask"]:
+        if given.get("mask"):
             stack.mask()
     return experiment
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,10 +28,13 @@ class Sweep:
     goniometer: Goniometer | None
     scan: Scan
     notes: tuple[str, ...] = ()
+    lookups: dict[str, str] = field(default_factory=dict)
 
 
-def assemble(headers: Sequence[ImageHeader]) -> list[Sweep]:
+def assemble(headers: Sequence[ImageHeader], *, by_number: bool = False) -> list[Sweep]:
     """Sweeps in the order of their first file; images of one template are put in order of their numbers.
+
+    ``by_number``: images with consecutive numbers are one sweep whatever angles their headers give.
 
     Equal models (within :data:`MODEL_TOLERANCE`; detector origins within 0.05 mm) become one shared object.
     """
@@ -45,7 +48,7 @@ def assemble(headers: Sequence[ImageHeader]) -> list[Sweep]:
         runs: list[list[Sweep]] = []
         for header in ordered:
             sweep = sharing.sweep_of(header, template)
-            if runs and not header.is_container and _continues(runs[-1], sweep):
+            if runs and not header.is_container and _continues(runs[-1], sweep, by_number):
                 runs[-1].append(sweep)
             else:
                 runs.append([sweep])
@@ -67,7 +70,9 @@ class _Sharing:
         detector = self._shared("detector", header.detector, lambda a, b: a.is_similar_to(b))
         goniometer = header.goniometer and self._shared("goniometer", header.goniometer, same_rotation)
         scan = header.scan or Scan((1, 1), None)
-        return Sweep(template, header.is_container, header.format, beam, detector, goniometer, scan, header.notes)
+        return Sweep(
+            template, header.is_container, header.format, beam, detector, goniometer, scan, header.notes, header.lookups
+        )
 
     def _shared(self, kind: str, model: Model, similar: Callable[[Model, Model], bool]) -> Model:
         for known in reversed(self._known[kind]):  # the latest first: neighbours are usually alike
@@ -86,12 +91,14 @@ def same_rotation(a: Goniometer, b: Goniometer) -> bool:
     return bool(alike) and a.is_multi_axis == b.is_multi_axis and a.names == b.names
 
 
-def _continues(run: Sequence[Sweep], following: Sweep) -> bool:
+def _continues(run: Sequence[Sweep], following: Sweep, by_number: bool) -> bool:
     """Whether an image is the next one of a run."""
     first, last = run[0], run[-1]
     same = all(getattr(last, k) is getattr(following, k) for k in ("beam", "detector", "goniometer"))
     if not same or following.scan.image_range[0] != last.scan.image_range[1] + 1:
         return False
+    if by_number:
+        return True
     if first.scan.is_still or following.scan.is_still:
         return first.scan.is_still == following.scan.is_still
     start, width = first.scan.oscillation or (0.0, 0.0)

@@ -1,4 +1,4 @@
-"""Which lattice and which indices each spot gets (front.md 9.6, the simple method)."""
+"""Which lattice and which indices each spot gets (front.md 9.6, the method "simple")."""
 
 from __future__ import annotations
 
@@ -45,6 +45,19 @@ def assign(
     sweep, phi (radians), entering : (n,); where given, of several spots of a sweep with one index, on one side of the
         sphere and within 45° of rotation, only the nearest to the node keeps it.
     """
+    node = nearest_nodes(rlp, setting_matrices)
+    best, lattice, hkl = node.distance, node.lattice, node.hkl
+    unindexed = (best > tolerance) | ~np.any(hkl, axis=1)
+    lattice[unindexed] = -1
+    hkl[unindexed] = 0
+    found = Assignment(lattice, hkl, best)
+    if phi is not None and sweep is not None and entering is not None:
+        return without_duplicates(found, sweep, phi, entering)
+    return found
+
+
+def nearest_nodes(rlp: np.ndarray, setting_matrices: Sequence[np.ndarray]) -> Assignment:
+    """The lattice and node nearest to each reciprocal lattice point, however far."""
     n = len(rlp)
     best = np.full(n, np.inf)
     lattice = np.full(n, -1, dtype=np.int32)
@@ -55,14 +68,18 @@ def assign(
         distance = np.sqrt(np.einsum("ij,ij->i", fractional - nearest, fractional - nearest))
         closer = distance < best
         best[closer], lattice[closer], hkl[closer] = distance[closer], k, nearest[closer]
-    unindexed = (best > tolerance) | ~np.any(hkl, axis=1)
-    if phi is not None and sweep is not None and entering is not None:
-        rows = np.nonzero(~unindexed)[0]
-        key = np.column_stack([lattice[rows], sweep[rows], hkl[rows], entering[rows]]).astype(np.int64)
-        unindexed[rows[_duplicates(key, phi[rows], best[rows])]] = True
-    lattice[unindexed] = -1
-    hkl[unindexed] = 0
     return Assignment(lattice, hkl, best)
+
+
+def without_duplicates(found: Assignment, sweep: np.ndarray, phi: np.ndarray, entering: np.ndarray) -> Assignment:
+    """Of several spots of a sweep with one index, on one side and within 45°, only the nearest to the node keeps it."""
+    lattice, hkl = found.lattice.copy(), found.hkl.copy()
+    rows = np.nonzero(lattice >= 0)[0]
+    key = np.column_stack([lattice[rows], sweep[rows], hkl[rows], entering[rows]]).astype(np.int64)
+    again = rows[_duplicates(key, phi[rows], found.distance[rows])]
+    lattice[again] = -1
+    hkl[again] = 0
+    return Assignment(lattice, hkl, found.distance)
 
 
 def _duplicates(key: np.ndarray, phi: np.ndarray, distance: np.ndarray) -> np.ndarray:

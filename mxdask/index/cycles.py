@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from mxdask.errors import MxdaskError
-from mxdask.index.assign import Assignment, assign
+from mxdask.index.assign import Assignment, assign, without_duplicates
+from mxdask.index.assign_local import assign_local
 from mxdask.index.params import Indexing
 from mxdask.index.quality import Explanation, explain
 from mxdask.index.refinement import Fit, fit_models
@@ -47,12 +48,16 @@ class Solution:
         return explain(self.assignment.distance)
 
 
-def assign_spots(spots: SweepSpots, crystals: Sequence[Crystal], tolerance: float, d_min: float = 0.0) -> Assignment:
+def assign_spots(spots: SweepSpots, crystals: Sequence[Crystal], params: Indexing, d_min: float = 0.0) -> Assignment:
     """Indices of all spots down to a resolution; duplicates resolved."""
-    found = assign(
-        spots.rlp, [c.A for c in crystals], tolerance=tolerance, sweep=spots.table["imageset_id"],
-        phi=spots.table["xyzobs.mm.value"][:, 2], entering=spots.table["entering"],
-    )  # fmt: skip
+    sweep, phi, entering = spots.table["imageset_id"], spots.table["xyzobs.mm.value"][:, 2], spots.table["entering"]
+    A = [c.A for c in crystals]
+    if params.index_assignment.method == "local":
+        found = without_duplicates(assign_local(spots.rlp, phi, A, params.index_assignment.local), sweep, phi, entering)
+    else:
+        found = assign(
+            spots.rlp, A, tolerance=params.hkl_tolerance, sweep=sweep, phi=phi, entering=entering
+        )  # fmt: skip
     beyond = spots.d < d_min * (1 - 1e-9)
     lattice, hkl = found.lattice.copy(), found.hkl.copy()
     lattice[beyond] = -1
@@ -89,7 +94,7 @@ def refine_cycles(
     previous: Assignment | None = None
     fit: Fit | None = None
     for d_min in limits:
-        found = assign_spots(current, models, params.hkl_tolerance, d_min)
+        found = assign_spots(current, models, params, d_min)
         if previous is not None and np.array_equal(previous.hkl, found.hkl) and d_min == limits[-1]:
             break
         counts = [int(np.count_nonzero(found.lattice == k)) for k in range(len(models))]

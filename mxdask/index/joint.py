@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mxdask.index.known_symmetry import match_cell
+from mxdask.index.known_symmetry import match_cell, primitive_rows
 from mxdask.index.lattices import smallest_rotation
-from mxdask.index.sweep import primitive_rows
 from mxdask.index.symmetric_cell import in_basis
 from mxdask.index.tasks import Result
 from mxdask.lattice.cells import minimum_cell
@@ -39,39 +38,64 @@ def judge(results: Sequence[Result]) -> Verdict:
     solved = [r for r in results if r.solution is not None]
     if len(solved) < 2:
         return Verdict(False, f"{len(solved)} of {len(results)} sweeps could be indexed by itself")
-    angles = [angle_between(solved[0], other) for other in solved[1:]]
-    if any(a is None for a in angles):
-        return Verdict(False, "the sweeps' cells differ")
-    largest = max(a for a in angles if a is not None)
+    reference = Reference.of(solved[0])
+    largest = 0.0
+    for other in solved[1:]:
+        angle = angle_between(reference, other)
+        if angle is None:
+            return Verdict(False, "the sweeps' cells differ")
+        largest = max(largest, angle)
     if largest > MAX_ANGLE:
         return Verdict(False, f"orientations differ by up to {largest:.1f}°")
     return Verdict(True, f"orientations of {len(solved)} sweeps agree within {largest:.2f}°")
 
 
-def angle_between(one: Result, other: Result) -> float | None:
-    """Degrees between the first lattices of two results, modulo lattice symmetry; None if the cells differ."""
-    assert one.solution is not None and other.solution is not None
-    change = _nearest_choice(other.solution.crystals[0], one.solution.crystals[0])
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The lattice that others are compared with.
+
+    Attributes
+    ----------
+    rows : (3, 3) reduced real-space vectors. group : (n, 3, 3) its lattice's operators on indices.
+    """
+
+    rows: np.ndarray
+    group: np.ndarray
+
+    @classmethod
+    def of(cls, result: Result) -> Reference:
+        """The first lattice of a result."""
+        assert result.solution is not None
+        return cls.of_rows(primitive_rows(result.solution.crystals[0]))
+
+    @classmethod
+    def of_rows(cls, rows: np.ndarray) -> Reference:
+        """A lattice by its reduced vectors."""
+        return cls(rows, lattice_group(cell_parameters(rows), 2.0))
+
+
+def angle_between(reference: Reference, other: Result) -> float | None:
+    """Degrees between a lattice and the first one of a result, modulo lattice symmetry; None if the cells differ."""
+    assert other.solution is not None
+    change = nearest_choice(primitive_rows(other.solution.crystals[0]), reference)
     return None if change is None else change[1]
 
 
-def _nearest_choice(crystal: Crystal, reference: Crystal) -> tuple[np.ndarray, float] | None:
-    """The change of basis h' = P·h (3, 3) of a crystal's primitive cell that turns it nearest to another; the angle."""
-    goal, rows = primitive_rows(reference), primitive_rows(crystal)
-    P = match_cell(rows, goal, 0.05, 3.0)
+def nearest_choice(rows: np.ndarray, reference: Reference) -> tuple[np.ndarray, float] | None:
+    """The change of basis h' = P·h (3, 3) of a primitive cell that turns it nearest to another; the angle."""
+    P = match_cell(rows, reference.rows, 0.05, 3.0)
     if P is None:
         return None
-    group = lattice_group(cell_parameters(goal), 2.0)
-    angles = [smallest_rotation(P @ rows, goal, W[None]) for W in group]
+    angles = [smallest_rotation(P @ rows, reference.rows, W[None]) for W in reference.group]
     best = int(np.argmin(angles))
-    return group[best] @ P, angles[best]
+    return reference.group[best] @ P, angles[best]
 
 
 def with_indices_like(result: Result, reference: Result) -> Result:
     """One of several sweeps of a crystal with that of the possible choices of indices that the reference has."""
     assert result.solution is not None and reference.solution is not None
     solution = result.solution
-    change = _nearest_choice(solution.crystals[0], reference.solution.crystals[0])
+    change = nearest_choice(primitive_rows(solution.crystals[0]), Reference.of(reference))
     if change is None or len(solution.crystals) != 1:
         return result
     here, there = _to_primitive(solution.crystals[0]), _to_primitive(reference.solution.crystals[0])

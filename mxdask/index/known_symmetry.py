@@ -164,3 +164,9 @@ def target_crystal(rows: np.ndarray, target: TargetSymmetry) -> Crystal:
     hall = " P 1" if target.space_group is None else hall_of(target.space_group)
     crystal = Crystal(rows if P is None else P @ rows, hall)
     return crystal if target.space_group is None else constrain_crystal(crystal, target.space_group)
+
+
+def primitive_rows(crystal: Crystal) -> np.ndarray:
+    """Reduced primitive real-space vectors of a crystal."""
+    P, _ = minimum_cell(crystal.cell, crystal.space_group.centring_type())
+    return P @ crystal.real_space

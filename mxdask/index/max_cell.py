@@ -70,10 +70,11 @@ def neighbour_periods(tables: Sequence[ReflectionTable], params: MaxCellEstimati
         if len(table) == 0:
             continue
         keep = np.ones(len(table), dtype=bool)
-        if params.filter_overlaps and "bbox" in table:
-            keep &= ~boxes_overlap(table["bbox"], table["panel"])
         if params.filter_ice:
             keep &= ~on_ice_ring(table["rlp"])
+        if params.filter_overlaps and "bbox" in table:
+            rows = np.flatnonzero(keep)
+            keep[rows] = ~boxes_overlap(table["bbox"][rows], table["panel"][rows])
         phi = np.rad2deg(table["xyzobs.mm.value"][:, 2])
         stretch = ((phi - phi.min()) / params.step_size).astype(int)
         for block in np.unique(stretch):
@@ -99,7 +100,7 @@ def estimate_max_cell(tables: Sequence[ReflectionTable], params: MaxCellEstimati
     periods = neighbour_periods(tables, params)
     periods = np.sort(periods[periods > 1.0])
     # The one per cent of closest pairs are split spots more often than long axes.
-    periods = periods[: len(periods) - int(0.01 * len(periods))]
+    periods = periods[: int(0.99 * len(periods))]
     if len(periods) <= _MIN_NEIGHBOURS:
         raise MxdaskError(
             f"only {len(periods)} neighbouring spots: too few to estimate max_cell; give it, or unit_cell="

@@ -10,7 +10,7 @@ import numpy as np
 from mxdask.index.max_cell import on_ice_ring
 from mxdask.index.prepare import ORIGIN, Sweep
 from mxdask.index.tasks import Result
-from mxdask.models import Experiment, ExperimentList, new_identifier
+from mxdask.models import Experiment, ExperimentList, Goniometer, new_identifier
 from mxdask.table import Flag, ReflectionTable
 
 
@@ -24,7 +24,8 @@ def assemble(
     """
     of_row = {row: (result, k) for result in results for k, row in enumerate(result.rows)}
     listed: list[Experiment] = []
-    tables, rows = [], []
+    parts: list[tuple[ReflectionTable, np.ndarray]] = []
+    rows = []
     for sweep in sweeps:
         result, k = of_row[sweep.row]
         first = len(listed)
@@ -33,16 +34,27 @@ def assemble(
             for refined in result.solution.fit.experiments.experiments[k * n : (k + 1) * n]:
                 listed.append(
                     refined.evolve(
-                        identifier=new_identifier(), goniometer=sweep.experiment.goniometer,
+                        identifier=new_identifier(), goniometer=_goniometer(sweep, result, refined),
                         scan=sweep.experiment.scan, imageset=sweep.experiment.imageset,
                     )
                 )  # fmt: skip
         table = _table(sweep, result, k, first)
-        tables.append(table)
+        parts.append((table, np.argsort(table["id"] < 0, kind="stable")))
         rows.append(_row(sweep, result, k, table, listed[first:]))
-    joined = ReflectionTable.concat(tables)
-    joined.identifiers = {i: e.identifier for i, e in enumerate(listed)}
-    return experiments.with_experiments(listed), joined, rows
+    return experiments.with_experiments(listed), _joined(parts, listed), rows
+
+
+def _goniometer(sweep: Sweep, result: Result, refined: Experiment) -> Goniometer | None:
+    """The sweep's own, as the same object, unless the lattice was found with another one."""
+    return refined.goniometer if result.outcome.axis_is_inverted else sweep.experiment.goniometer
+
+
+def _joined(parts: Sequence[tuple[ReflectionTable, np.ndarray]], listed: Sequence[Experiment]) -> ReflectionTable:
+    """One table of all sweeps, each in the order given, column by column: a thousand sweeps are not held twice."""
+    some = [(table, order) for table, order in parts if len(table)] or list(parts[:1])
+    names = [n for n in some[0][0] if all(n in table for table, _ in some)] if some else []
+    columns = {n: np.concatenate([table[n][order] for table, order in some]) for n in names}
+    return ReflectionTable(columns, {i: e.identifier for i, e in enumerate(listed)})
 
 
 def with_shoeboxes(table: ReflectionTable, spots: ReflectionTable) -> ReflectionTable:
@@ -55,7 +67,7 @@ def with_shoeboxes(table: ReflectionTable, spots: ReflectionTable) -> Reflection
 
 
 def _table(sweep: Sweep, result: Result, k: int, first: int) -> ReflectionTable:
-    """The spots of one sweep with everything that indexing writes."""
+    """The spots of one sweep, in the order they came in, with everything that indexing writes."""
     if result.solution is None:
         out = sweep.table.copy()
         n = len(out)
@@ -66,11 +78,11 @@ def _table(sweep: Sweep, result: Result, k: int, first: int) -> ReflectionTable:
     else:
         solution = result.solution
         mine = solution.spots.table["imageset_id"] == k
-        out = solution.fit.table.select(mine)
-        out["rlp"] = solution.spots.rlp[mine]
+        whole = bool(mine.all())
+        out = solution.fit.table.copy() if whole else solution.fit.table.select(mine)
+        out["rlp"] = solution.spots.rlp if whole else solution.spots.rlp[mine]
         n_lattices = len(solution.crystals)
         out["id"] = np.where(out["id"] >= 0, out["id"] - k * n_lattices + first, -1)
-        out = out.select(np.argsort(out["id"] < 0, kind="stable"))
     out["imageset_id"] = np.full(len(out), sweep.row, dtype=np.int32)
     out.identifiers = {}
     return out
@@ -92,6 +104,7 @@ def _row(sweep: Sweep, result: Result, k: int, table: ReflectionTable, listed: l
         "n_unindexed_off_ice": int(np.count_nonzero(off_ice & (table["id"] < 0))),
         "n_lattices": len(listed),
         "method": outcome.method,
+        "axis_is_inverted": outcome.axis_is_inverted,
         "max_cell": round(outcome.max_cell, 2),
         "attempts": list(outcome.attempts),
         "steps": list(result.steps),

@@ -80,6 +80,24 @@ class BasisVectors(StepParams):
     )
 
 
+class LocalAssignment(StepParams):
+    """Indices from differences between neighbouring spots."""
+
+    epsilon: float = _field(0.05, "A difference of indices this far from whole numbers still counts as one.", gt=0)
+    delta: float = _field(8.0, "Neighbours whose indices differ by more are not trusted.", ge=0)
+    l_min: float = _field(0.8, "Edges of the tree of neighbours with at least this weight are cut.", gt=0, le=1)
+    nearest_neighbours: int = _field(20, "Neighbours of each spot that are looked at.", ge=1)
+
+
+class IndexAssignment(StepParams):
+    """How spots get their indices while a lattice is refined."""
+
+    method: Literal["simple", "local"] = _field(
+        "simple", "The nearest node of the lattice, or passed on from spot to spot (for lattices that are badly off)."
+    )
+    local: LocalAssignment = LocalAssignment()
+
+
 class RefinementProtocol(StepParams):
     """Cycles of assignment and refinement."""
 
@@ -101,7 +119,9 @@ class RefinementProtocol(StepParams):
 class MultipleLatticeSearch(StepParams):
     """Further crystals in the same sweep."""
 
-    max_lattices: int = _field(1, "Lattices looked for in each sweep (together, if indexed jointly).", ge=1)
+    max_lattices: int | None = _field(
+        1, "Lattices looked for in each sweep (together, if indexed jointly); Auto: as many as are worth it.", ge=1
+    )
     recycle_unindexed_reflections_cutoff: float = _field(0.1, "Go on while this fraction of the spots is unindexed.")
     minimum_angular_separation: float = _field(5.0, "A new lattice must be turned at least so much.", "°", ge=0)
     min_spots: int = _field(60, "A further lattice must index at least so many spots.", ge=10)
@@ -139,6 +159,7 @@ class Indexing(StepParams):
     fft3d: Fft3d = Fft3d()
     real_space_grid_search: RealSpaceGridSearch = RealSpaceGridSearch()
     basis_vector_combinations: BasisVectors = BasisVectors()
+    index_assignment: IndexAssignment = IndexAssignment()
     refinement_protocol: RefinementProtocol = RefinementProtocol()
     multiple_lattice_search: MultipleLatticeSearch = MultipleLatticeSearch()
     two_pass: TwoPass = TwoPass()

@@ -71,7 +71,7 @@ def _refined(
 ) -> RefinedCandidate | None:
     moved = spots.shifted(candidate.shift_px)
     crystal = target_crystal(candidate.rows, target)
-    found = assign_spots(moved, [crystal], params.hkl_tolerance, d_min)
+    found = assign_spots(moved, [crystal], params, d_min)
     if np.count_nonzero(found.lattice >= 0) < _LEAST_INDEXED:
         return None
     try:
@@ -80,7 +80,7 @@ def _refined(
         return None
     if not np.nanmax(fit.rmsd[:, :2]) < _MAX_RMSD_PX:
         return None
-    again = assign_spots(moved.with_geometry(fit.sweeps), fit.crystals, params.hkl_tolerance, d_min)
+    again = assign_spots(moved.with_geometry(fit.sweeps), fit.crystals, params, d_min)
     hit = again.lattice >= 0
     if np.count_nonzero(hit) < _LEAST_INDEXED:
         return None

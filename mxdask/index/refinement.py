@@ -22,8 +22,11 @@ _QUICK_SAMPLE = 300
 _QUICK_STEPS = 4
 _LEAST_PER_PARAMETER = 1
 # The direction of the beam is held: what a wrong one does, a shift of the detector undoes, and turning beam, detector
-# and crystal together is not seen at all. Tilts are free enough to be wrong by a third of a degree.
-_PRIORS = Priors(distance=0.01, shift=2.0, tilt=5.0, beam=0.1)
+# and crystal together is not seen at all. ``wander`` keeps crystals that turn by themselves, or angles measured badly,
+# from turning everything about the beam. A wedge takes its cell's scale from the distance, which is known well.
+_PRIORS = Priors(distance=0.005, shift=2.0, tilt=2.0, beam=0.1, wander=2.0)
+# What single sweeps say of the detector when they are asked to, for the average over many: crystals turn each its way.
+_LOOSE_PRIORS = Priors(distance=0.01, shift=2.0, tilt=5.0, beam=0.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,7 @@ def fit_models(
     *,
     geometry_is_agreed: bool = False,
     quick: bool = False,
+    loose: bool = False,
 ) -> Fit:
     """Refine crystals, beams and detectors against indexed spots.
 
@@ -75,6 +79,7 @@ def fit_models(
     found : lattice and indices of every spot.
     geometry_is_agreed : the detector's orientation and distance come from many sweeps and stay.
     quick : a few steps on a sample, to compare candidates.
+    loose : turns of the detector are taken at the sweep's word, for an average over many sweeps.
 
     Raises
     ------
@@ -85,7 +90,7 @@ def fit_models(
     has_priors = params.refinement_protocol.geometry_prior
     options = FitOptions(
         detector_fix=("orientation", "distance") if geometry_is_agreed else (),
-        priors=_PRIORS if has_priors else None,
+        priors=(_LOOSE_PRIORS if loose else _PRIORS) if has_priors else None,
         # With priors there is always enough to determine geometry; only crystals need reflections of their own.
         min_reflections_per_parameter=_LEAST_PER_PARAMETER if has_priors else 5,
         tukey_multiplier=3.0 if quick else 1.5,

@@ -55,6 +55,7 @@ def search(
     *,
     others: Sequence[np.ndarray] = (),
     max_shift: float | None = None,
+    ignores_cell: bool = False,
 ) -> SearchResult:
     """Candidate lattices of one method.
 
@@ -65,6 +66,7 @@ def search(
     max_cell : Å.
     others : lattices found before; candidates turned less than the minimum separation from them are dropped.
     max_shift : px, error of the beam centre allowed for; default from ``params``.
+    ignores_cell : lattices are made of the periods as if no cell were known, and then compared with it.
     """
     shift = params.basis_vector_combinations.offset_search if max_shift is None else max_shift
     if method == "real_space_grid_search":
@@ -75,8 +77,9 @@ def search(
     else:
         periods = fft3d.find_periods(spots.rlp, max_cell, params.fft3d, min_cell=params.min_cell)
     inside = spots.select(spots.d >= periods.d_min * (1 - 1e-9))
-    found = _evaluate_all(inside, periods, target, params, shift)
-    fitting = _with_target(inside, found, target, params)
+    guided = target.cell is not None and not ignores_cell
+    found = _evaluate_all(inside, periods, target if guided else None, params, shift)
+    fitting = found if guided else _with_target(inside, found, target, params)
     separate = [c for c in fitting if not _is_known(c.rows, others, params)]
     separate.sort(key=lambda c: -c.fit)
     note = f"{method}: {len(periods.vectors)} periods from {periods.n_spots} spots, {len(found)} lattices"
@@ -88,10 +91,11 @@ def search(
 
 
 def _evaluate_all(
-    spots: SweepSpots, periods: Periods, target: TargetSymmetry, params: Indexing, shift: float
+    spots: SweepSpots, periods: Periods, target: TargetSymmetry | None, params: Indexing, shift: float
 ) -> list[Candidate]:
+    """Lattices adjusted to the spots: orientations of the target's cell, or combinations of the periods (None)."""
     combine = params.basis_vector_combinations
-    if target.cell is not None:
+    if target is not None:
         lattices: Iterator[np.ndarray] = iter(
             orientations(spots.rlp, target.primitive_rows, periods.vectors[: params.real_space_grid_search.max_vectors])
         )
@@ -103,7 +107,7 @@ def _evaluate_all(
         if any(same_lattice(rows, other) for other in seen):
             continue
         seen.append(rows)
-        if target.cell is not None:
+        if target is not None:
             candidate = evaluate_known(spots, rows, tolerance=params.hkl_tolerance, max_shift=shift)
         else:
             candidate = evaluate(
@@ -130,7 +134,7 @@ def _with_target(
     spots: SweepSpots, found: list[Candidate], target: TargetSymmetry, params: Indexing
 ) -> list[Candidate]:
     """Candidates that agree with what is known, in a primitive cell of the user's setting."""
-    if not target.is_known or target.cell is not None:
+    if not target.is_known:
         return found
     kept = []
     for candidate in found:

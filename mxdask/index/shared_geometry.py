@@ -62,8 +62,10 @@ def with_beam_centre_of(detector: Detector, s0: np.ndarray, other: Detector, oth
     return detector.with_panels(tuple(panels))
 
 
-def agreed_displacement(pairs: Sequence[tuple[Detector, Detector]], weights: Sequence[float]) -> Displacement | None:
-    """Displacement that the (imported, refined) detectors of several sweeps have in common; None for fewer than three.
+def agreed_displacement(
+    found: Sequence[Displacement], weights: Sequence[float], distance: float
+) -> Displacement | None:
+    """Displacement that the detectors of several sweeps have in common; None for fewer than three.
 
     A crystal that slips or turns slowly while a narrow wedge is recorded looks like one on a turned or farther
     detector. It does so differently for every crystal, while the detector is the same: the median over the sweeps
@@ -72,13 +74,14 @@ def agreed_displacement(pairs: Sequence[tuple[Detector, Detector]], weights: Seq
 
     Parameters
     ----------
+    found : of each sweep, by itself.
     weights : of each sweep in the median (its number of indexed spots).
+    distance : mm, of the imported detector.
     """
-    if len(pairs) < MIN_SWEEPS:
+    if len(found) < MIN_SWEEPS:
         return None
-    found = [Displacement.between(*pair) for pair in pairs]
     values = np.array([[*d.rotation, d.distance] for d in found])
-    sigmas = [_TILT, _TILT, _TILT, _DISTANCE * pairs[0][0][0].distance]
+    sigmas = [_TILT, _TILT, _TILT, _DISTANCE * distance]
     middle = [_shrunk(column, np.asarray(weights, dtype=float), s) for column, s in zip(values.T, sigmas, strict=True)]
     return Displacement(np.array(middle[:3]), middle[3])
 

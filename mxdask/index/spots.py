@@ -85,6 +85,13 @@ class SweepSpots:
             sweeps.append(experiment.evolve(detector=moved[id(detector)]))
         return self.with_geometry(sweeps)
 
+    def with_axis_inverted(self) -> SweepSpots:
+        """The same spots as if every rotation axis pointed the other way."""
+        table = self.table.copy()
+        table["entering"] = ~table["entering"].astype(bool)
+        sweeps = [e.evolve(goniometer=e.goniometer.with_scan_axis_inverted()) for e in self.sweeps if e.goniometer]
+        return SweepSpots.of(sweeps, table)
+
     def select(self, rows: np.ndarray) -> SweepSpots:
         """Some of the spots."""
         return SweepSpots(self.sweeps, self.table.select(rows), self.rlp[rows])

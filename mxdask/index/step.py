@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Failed, Flow
-from mxdask.index.consensus import Consensus, consensus_cell
+from mxdask.index.consensus import Consensus
+from mxdask.index.goniometer_record import explain_disagreement
+from mxdask.index.hints import plan_second_pass
 from mxdask.index.joint import MAX_TRIED_TOGETHER, Verdict, joint_is_better, judge, with_indices_like
 from mxdask.index.known_symmetry import TargetSymmetry
 from mxdask.index.output import assemble, with_shoeboxes
 from mxdask.index.params import Indexing, Params
 from mxdask.index.prepare import Sweep, split_sweeps
-from mxdask.index.shared_geometry import Displacement, agreed_displacement
-from mxdask.index.sweep import Outcome, primitive_rows
-from mxdask.index.tasks import Result, index_sweeps, index_with_cell, refine_with_geometry
+from mxdask.index.report import cell_words, log_table, summarise
+from mxdask.index.shared_geometry import MIN_SWEEPS, Displacement, agreed_displacement
+from mxdask.index.sweep import Outcome
+from mxdask.index.tasks import Result, displacement_alone, index_again, index_sweeps, refine_with_geometry
 from mxdask.models import ExperimentList
 from mxdask.table import ReflectionTable
-from mxdask.text import text_table
 
 log = logging.getLogger(__name__)
 
 _NARROW = 30.0  # degrees: a wider sweep determines the detector better by itself
 _MIN_INDEXED_FOR_GEOMETRY = 100
+_SWEEPS_FOR_GEOMETRY = 100  # those with most spots; more would not change the average by as much as it is uncertain
 
 
 def run(
@@ -60,8 +62,8 @@ def run(
     results, verdict, found = _index(sweeps, indexing, flow)
     listed, table, rows = assemble(experiments, sweeps, results)
     table = with_shoeboxes(table, reflections)
-    summary = _summary(rows, verdict, found, indexing)
-    _log(summary)
+    summary = summarise(rows, verdict, found, indexing)
+    log_table(summary)
     return listed, table, summary
 
 
@@ -77,6 +79,8 @@ def _index(sweeps: list[Sweep], params: Indexing, flow: Flow) -> tuple[list[Resu
         joint, verdict = _try_together(sweeps, results, verdict, params, flow)
         if joint is not None:
             return [joint], verdict, None
+        mistake = "" if verdict.is_one_crystal else explain_disagreement(sweeps, results)
+        verdict = replace(verdict, reason=f"{verdict.reason}; {mistake}") if mistake else verdict
     results, found = _second_pass(sweeps, results, params, flow)
     results = _agree_on_geometry(sweeps, results, params, flow)
     return _alike(results), verdict, found
@@ -126,36 +130,19 @@ def _try_together(
 def _second_pass(
     sweeps: list[Sweep], results: list[Result], params: Indexing, flow: Flow
 ) -> tuple[list[Result], Consensus | None]:
-    """Re-index failures and odd ones with the cell that most sweeps agree on (front.md 9.9, 13.1)."""
-    wish = params.two_pass.mode
-    if wish is False or (wish is None and len(sweeps) < params.two_pass.min_sweeps):
-        return results, None
-    solved = [i for i, r in enumerate(results) if r.solution is not None]
-    found = consensus_cell(
-        [_cell_rows(results[i], params) for i in solved],
-        length_tolerance=params.two_pass.length_tolerance, angle_tolerance=params.two_pass.angle_tolerance,
-    )  # fmt: skip
-    if found is None:
-        return results, None
-    members = {solved[i] for i in found.members}
-    odd = [i for i in range(len(results)) if i not in members and len(sweeps[i].table) >= params.min_spots]
-    if params.known_symmetry.unit_cell is not None:
-        return results, found
-    log.info("Consensus cell of %d sweeps: %s; second pass over %d sweeps", len(members), _text(found.cell), len(odd))
-    cell = tuple(float(x) for x in found.cell)
-    items = [(sweeps[i], params, cell, results[i]) for i in odd]
-    again = _map(index_with_cell, items, [results[i].rows for i in odd], flow)
+    """Re-index failures and odd ones with what the other sweeps know."""
+    plan = plan_second_pass(sweeps, results, params)
+    again = sorted(plan.of_sweep)
+    if plan.consensus is not None and params.known_symmetry.unit_cell is None:
+        log.info(
+            "Consensus cell of %d sweeps: %s; second pass over %d sweeps",
+            len(plan.consensus.members), cell_words(plan.consensus.cell), len(again),
+        )  # fmt: skip
+    items = [(sweeps[i], params, plan.of_sweep[i], results[i]) for i in again]
     out = list(results)
-    for i, result in zip(odd, again, strict=True):
+    for i, result in zip(again, _map(index_again, items, [results[i].rows for i in again], flow), strict=True):
         out[i] = result if result.solution is not None or results[i].solution is None else results[i]
-    return out, found
-
-
-def _cell_rows(result: Result, params: Indexing) -> np.ndarray:
-    """Real-space vectors to compare: the user's setting if there is one, else the reduced primitive cell."""
-    assert result.solution is not None
-    crystal = result.solution.crystals[0]
-    return crystal.real_space if params.known_symmetry.space_group else primitive_rows(crystal)
+    return out, plan.consensus
 
 
 def _agree_on_geometry(sweeps: list[Sweep], results: list[Result], params: Indexing, flow: Flow) -> list[Result]:
@@ -164,7 +151,7 @@ def _agree_on_geometry(sweeps: list[Sweep], results: list[Result], params: Index
         return results
     out = list(results)
     for group in _same_detector(sweeps, results, params):
-        agreed = _displacement(sweeps, results, group)
+        agreed = _displacement(sweeps, results, group, params, flow)
         if agreed is None:
             continue
         log.info(
@@ -199,60 +186,18 @@ def _same_detector(sweeps: list[Sweep], results: list[Result], params: Indexing)
     return groups
 
 
-def _displacement(sweeps: list[Sweep], results: list[Result], group: list[int]) -> Displacement | None:
+def _displacement(
+    sweeps: list[Sweep], results: list[Result], group: list[int], params: Indexing, flow: Flow
+) -> Displacement | None:
     """What the well-determined sweeps of a group agree on, each with the weight of its indexed spots."""
-    pairs, weights = [], []
-    for i in group:
-        solution = results[i].solution
-        assert solution is not None
-        imported, refined = sweeps[i].experiment.detector, solution.spots.sweeps[0].detector
-        if solution.n_indexed >= _MIN_INDEXED_FOR_GEOMETRY and imported is not None and refined is not None:
-            pairs.append((imported, refined))
-            weights.append(float(solution.n_indexed))
-    return agreed_displacement(pairs, weights)
-
-
-def _summary(rows: list[dict[str, Any]], verdict: Verdict, found: Consensus | None, params: Indexing) -> dict[str, Any]:
-    ok = [r for r in rows if r["status"] == "ok"]
-    spots, indexed = sum(r["n_spots"] for r in rows), sum(r["n_indexed"] for r in rows)
-    return {
-        "step": "index",
-        "rows": rows,
-        "n_sweeps": len(rows),
-        "n_sweeps_indexed": len(ok),
-        "n_lattices": sum(r["n_lattices"] for r in rows),
-        "n_spots": spots,
-        "n_indexed": indexed,
-        "percent_indexed": round(100.0 * indexed / spots, 1) if spots else 0.0,
-        "joint": verdict.is_one_crystal,
-        "joint_reason": verdict.reason,
-        "consensus_cell": None if found is None else [round(float(x), 3) for x in found.cell],
-        "known_cell": params.known_symmetry.unit_cell,
-        "space_group": params.known_symmetry.space_group,
-    }
-
-
-def _log(summary: dict[str, Any]) -> None:
-    header = ["Sweep", "# spots", "# indexed", "%", "rmsd x (px)", "y (px)", "z (images)", "cell (Å, °)", "how"]
-    lines = []
-    for row in summary["rows"]:
-        if row["status"] != "ok":
-            lines.append([row["sweep"], row["n_spots"], 0, "0.0", None, None, None, "-", f"failed: {row['reason']}"])
-            continue
-        for number, lattice in enumerate(row["lattices"]):
-            name = row["sweep"] if len(row["lattices"]) == 1 else f"{row['sweep']} lattice {number + 1}"
-            how = ", ".join([row["method"], *row["steps"]])
-            share = f"{100.0 * lattice['n_indexed'] / max(1, row['n_spots']):.1f}"
-            rmsd = [None if x is None else f"{x:.3f}" for x in lattice["rmsd"]]
-            lines.append([name, row["n_spots"], lattice["n_indexed"], share, *rmsd, _text(lattice["cell"]), how])
-    if summary["n_sweeps"] > 1:
-        log.info("%s: %s", "One crystal" if summary["joint"] else "Each sweep for itself", summary["joint_reason"])
-    log.info("%s", text_table(header, lines, title="Indexed sweeps"))
-    log.info(
-        "%d of %d sweeps indexed, %d of %d spots (%.1f %%)", summary["n_sweeps_indexed"], summary["n_sweeps"],
-        summary["n_indexed"], summary["n_spots"], summary["percent_indexed"],
-    )  # fmt: skip
-
-
-def _text(cell: Sequence[float] | np.ndarray) -> str:
-    return " ".join(f"{x:.2f}" for x in cell)
+    known = [(r.solution.n_indexed, i) for i, r in ((i, results[i]) for i in group) if r.solution is not None]
+    good = [(n, i) for n, i in known if n >= _MIN_INDEXED_FOR_GEOMETRY]
+    if len(good) < MIN_SWEEPS:
+        return None
+    good.sort(key=lambda item: (-item[0], sweeps[item[1]].experiment.name))
+    chosen = good[:_SWEEPS_FOR_GEOMETRY]
+    found = flow.map(displacement_alone, [(sweeps[i], params, results[i]) for _, i in chosen], name="index", keep=True)
+    votes = [(d, float(n)) for d, (n, _) in zip(found, chosen, strict=True) if not isinstance(d, Failed)]
+    detector = sweeps[chosen[0][1]].experiment.detector
+    assert detector is not None
+    return agreed_displacement([d for d, _ in votes], [w for _, w in votes], detector[0].distance)

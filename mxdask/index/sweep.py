@@ -8,22 +8,24 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mxdask.errors import MxdaskError
-from mxdask.index.cycles import Solution, assign_spots, refine_cycles
+from mxdask.index.cycles import Solution, refine_cycles
+from mxdask.index.further import more_lattices
 from mxdask.index.known_symmetry import TargetSymmetry, cell_text, target_crystal
 from mxdask.index.max_cell import estimate_max_cell
 from mxdask.index.params import Indexing
 from mxdask.index.quality import chance_bits
 from mxdask.index.ranking import best_refined
-from mxdask.index.search import SearchResult, is_same_orientation, search, worth_refining
+from mxdask.index.search import SearchResult, search, worth_refining
 from mxdask.index.spots import SweepSpots
 from mxdask.index.symmetric_cell import constrained_if_undetermined
-from mxdask.lattice.cells import minimum_cell
 from mxdask.models import Crystal
 from mxdask.table import ReflectionTable
 
 _KNOWN_CELL_FACTOR = 1.3
 # A solution whose spots lie farther from whole-number indices than this is kept, but the other searches are tried, too.
 _CONVINCING_SPREAD = 0.06
+# The spots of a narrow wedge fit a distorted lattice with the axis inverted nearly as well as the right one.
+_INVERTED_MUST_GAIN = 1.3
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,18 @@ class Attempt:
     max_cell: float
     max_shift: float | None = None
     why: str = ""
+    axis_is_inverted: bool = False
+    ignores_cell: bool = False
+
+    @property
+    def must_gain(self) -> float:
+        """Bits, as a multiple of those of the best attempt so far, that this one must explain to be preferred."""
+        return _INVERTED_MUST_GAIN if self.axis_is_inverted else 1.0
+
+    @property
+    def name(self) -> str:
+        """Of the method that a solution is reported with."""
+        return f"{self.method}, rotation axis inverted" if self.axis_is_inverted else self.method
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +59,7 @@ class Outcome:
     solution : None if it failed.
     method : of the attempt that succeeded. attempts : one line each. reason : why it failed, else "".
     max_cell : Å, first estimate (0 if there was none).
+    axis_is_inverted : the lattice was found with the rotation axis turned round, and its experiments have it so.
     """
 
     solution: Solution | None
@@ -52,6 +67,11 @@ class Outcome:
     attempts: list[str] = field(default_factory=list)
     reason: str = ""
     max_cell: float = 0.0
+    axis_is_inverted: bool = False
+
+
+def _bits(best: tuple[Solution, Attempt] | None) -> float:
+    return 0.0 if best is None else best[0].explanation.bits
 
 
 def index_spots(spots: SweepSpots, params: Indexing, crystals: Sequence[Crystal] = ()) -> Outcome:
@@ -76,21 +96,26 @@ def index_spots(spots: SweepSpots, params: Indexing, crystals: Sequence[Crystal]
     reasons: list[str] = []
     first_cell = 0.0
     best: tuple[Solution, Attempt] | None = None
+    inverted = spots.with_axis_inverted()
     for attempt in attempts(spots, params, target):
         first_cell = first_cell or attempt.max_cell
-        found = search(spots, attempt.method, attempt.max_cell, target, params, max_shift=attempt.max_shift)
-        solution, problem = _solve(spots, found, target, params)
+        seen = inverted if attempt.axis_is_inverted else spots
+        found = search(
+            seen, attempt.method, attempt.max_cell, target, params,
+            max_shift=attempt.max_shift, ignores_cell=attempt.ignores_cell,
+        )  # fmt: skip
+        solution, problem = _solve(seen, found, target, params)
         lines.append(f"{attempt.why or 'default'}: {found.note}{'; ' + problem if problem else ''}")
         reasons.append(problem)
-        if solution is not None and (best is None or solution.explanation.bits > best[0].explanation.bits):
+        if solution is not None and (best is None or solution.explanation.bits > attempt.must_gain * _bits(best)):
             best = solution, attempt
         if best is not None and best[0].explanation.spread < _CONVINCING_SPREAD:
             break
     if best is None:
         return Outcome(None, attempts=lines, reason=reasons[0] or "no lattice found", max_cell=first_cell)
     solution, attempt = best
-    solution = _more_lattices(solution, target, params, attempt, lines)
-    return Outcome(solution, attempt.method, lines, max_cell=first_cell)
+    solution = more_lattices(solution, target, params, attempt.method, attempt.max_cell, lines)
+    return Outcome(solution, attempt.name, lines, max_cell=first_cell, axis_is_inverted=attempt.axis_is_inverted)
 
 
 def attempts(spots: SweepSpots, params: Indexing, target: TargetSymmetry) -> Iterator[Attempt]:
@@ -102,6 +127,8 @@ def attempts(spots: SweepSpots, params: Indexing, target: TargetSymmetry) -> Ite
         return
     if target.cell is not None and method != "real_space_grid_search":
         yield Attempt("real_space_grid_search", estimate, why="directions of known length")
+    if target.cell is not None and method != "real_space_grid_search":
+        yield Attempt(method, estimate, why="searched freely, then compared with the known cell", ignores_cell=True)
     if params.max_cell is None and target.cell is None:
         yield Attempt(method, 2.0 * estimate, why="max_cell doubled")
         linear = params.max_cell_estimation.model_copy(update={"histogram_binning": "linear"})
@@ -114,6 +141,7 @@ def attempts(spots: SweepSpots, params: Indexing, target: TargetSymmetry) -> Ite
     wide = 3.0 * params.basis_vector_combinations.offset_search
     if wide > 0:
         yield Attempt(method, estimate, wide, why=f"beam centre searched within {wide:.0f} px")
+    yield Attempt(method, estimate, why="rotation axis inverted", axis_is_inverted=True)
 
 
 def _max_cell(spots: SweepSpots, params: Indexing, target: TargetSymmetry) -> tuple[float, str]:
@@ -177,53 +205,3 @@ def _doubt(solution: Solution, target: TargetSymmetry, params: Indexing) -> str:
             "fits no better than one to random spots"
         )
     return ""
-
-
-def _more_lattices(
-    solution: Solution, target: TargetSymmetry, params: Indexing, attempt: Attempt, lines: list[str]
-) -> Solution:
-    """Look for further crystals among the spots that are left, while it is worth it."""
-    many = params.multiple_lattice_search
-    while len(solution.crystals) < many.max_lattices:
-        left = assign_spots(solution.spots, solution.crystals, params.hkl_tolerance).lattice < 0
-        if left.sum() < max(many.recycle_unindexed_reflections_cutoff * len(left), many.min_spots):
-            lines.append(f"{int(left.sum())} of {len(left)} spots left: no further lattice is looked for")
-            break
-        rest = solution.spots.select(left)
-        known = [primitive_rows(c) for c in solution.crystals]
-        found = search(rest, attempt.method, attempt.max_cell, target, params, others=known, max_shift=0.0)
-        better = _with_another(solution, rest, found, target, params)
-        lines.append(f"lattice {len(known) + 1}: {found.note}{'' if better else '; none holds'}")
-        if better is None:
-            break
-        solution = better
-    return solution
-
-
-def _with_another(
-    solution: Solution, rest: SweepSpots, found: SearchResult, target: TargetSymmetry, params: Indexing
-) -> Solution | None:
-    """The solution with one more lattice refined together with the others; None if it does not hold."""
-    candidate = best_refined(rest, worth_refining(found.candidates), target, params, found.d_min)
-    if candidate is None:
-        return None
-    crystals = [*solution.crystals, target_crystal(candidate.rows, target)]
-    many = params.multiple_lattice_search
-    try:
-        larger = refine_cycles(solution.spots, crystals, params, d_min_start=found.d_min)
-    except MxdaskError:
-        return None
-    new = larger.crystals[-1]
-    count = int(np.count_nonzero(larger.assignment.lattice == len(crystals) - 1))
-    separate = not any(
-        is_same_orientation(primitive_rows(new), primitive_rows(c), many.minimum_angular_separation)
-        for c in larger.crystals[:-1]
-    )
-    gained = larger.n_indexed - solution.n_indexed >= 0.5 * many.min_spots
-    return larger if separate and gained and count >= many.min_spots else None
-
-
-def primitive_rows(crystal: Crystal) -> np.ndarray:
-    """Reduced primitive real-space vectors of a crystal."""
-    P, _ = minimum_cell(crystal.cell, crystal.space_group.centring_type())
-    return P @ crystal.real_space

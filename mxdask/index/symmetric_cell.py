@@ -19,7 +19,7 @@ from mxdask.table import Flag, ReflectionTable
 _WELL_DETERMINED = 3e-4
 # Mean square residuals may grow by this factor under the constraint, and by more for few reflections: errors that are
 # not of counting (a crystal that turns a little) make a strict test of significance refuse every true symmetry.
-_GROWTH, _GROWTH_FOR_FEW, _FEW = 1.25, 2.0, 300
+_GROWTH, _GROWTH_FOR_FEW, _FEW = 1.15, 1.35, 100.0
 _MAX_TRIED = 6
 _MAX_DELTA = 1.0  # degrees: no pseudo-symmetry worse than this is considered
 
@@ -75,7 +75,7 @@ def _constrained(solution: Solution, setting: LatticeSetting, params: Indexing, 
     fit = fit_models(solution.spots, [crystal], moved, params, geometry_is_agreed=geometry_is_agreed)
     primitive = in_basis(fit, back, " P 1")
     spots = solution.spots.with_geometry(primitive.sweeps)
-    again = assign_spots(spots, primitive.crystals, params.hkl_tolerance, params.refinement_protocol.d_min_final or 0.0)
+    again = assign_spots(spots, primitive.crystals, params, params.refinement_protocol.d_min_final or 0.0)
     if np.array_equal(again.hkl, found.hkl):
         return Solution(spots, primitive.crystals, found, primitive)
     crystal = fit.crystals[0]

@@ -11,6 +11,7 @@ from mxdask.errors import MxdaskError
 from mxdask.index.cycles import Solution, refine_cycles
 from mxdask.index.params import Indexing
 from mxdask.index.prepare import Sweep
+from mxdask.index.refinement import fit_models
 from mxdask.index.shared_geometry import Displacement, with_beam_centre_of
 from mxdask.index.spots import SweepSpots
 from mxdask.index.sweep import Outcome, index_spots
@@ -36,6 +37,22 @@ class Result:
         return self.outcome.solution
 
 
+@dataclass(frozen=True)
+class Hint:
+    """What other sweeps say: the kind of hint, a cell (Å, degrees) or the longest axis (Å)."""
+
+    label: str
+    cell: tuple[float, ...] | None = None
+    max_cell: float | None = None
+
+    def applied(self, params: Indexing) -> Indexing:
+        """Parameters that follow the hint."""
+        if self.cell is None:
+            return params.model_copy(update={"max_cell": self.max_cell})
+        known = params.known_symmetry.model_copy(update={"unit_cell": self.cell})
+        return params.model_copy(update={"known_symmetry": known})
+
+
 def index_sweeps(sweeps: Sequence[Sweep], params: Indexing) -> Result:
     """Index one sweep, or several as one crystal."""
     crystals = sweeps[0].crystals if len(sweeps) == 1 else _common(sweeps)
@@ -50,6 +67,10 @@ def _common(sweeps: Sequence[Sweep]) -> tuple[Crystal, ...]:
 
 def spots_of(sweeps: Sequence[Sweep]) -> SweepSpots:
     """The spots of several sweeps together; ``imageset_id`` counts the sweeps given."""
+    if len(sweeps) == 1:  # nothing is copied
+        table = sweeps[0].table.copy()
+        table.identifiers = {}
+        return SweepSpots((sweeps[0].experiment,), table, table["rlp"])
     tables = []
     for k, sweep in enumerate(sweeps):
         table = sweep.table.copy()
@@ -59,21 +80,33 @@ def spots_of(sweeps: Sequence[Sweep]) -> SweepSpots:
     return SweepSpots.of([s.experiment for s in sweeps], ReflectionTable.concat(tables))
 
 
-def index_with_cell(sweep: Sweep, params: Indexing, cell: tuple[float, ...], before: Result) -> Result:
-    """Second pass: index again with the cell that the other sweeps agree on; the better result is kept.
+def index_again(sweep: Sweep, params: Indexing, hints: Sequence[Hint], before: Result) -> Result:
+    """Second pass: index again with what the other sweeps know; of all results the one with most bits is kept.
 
-    The cell is a starting value only: it guides the search and is refined freely.
+    Cells are starting values only: they guide the search and are refined freely.
     """
-    known = params.known_symmetry.model_copy(update={"unit_cell": tuple(cell)})
-    again = index_spots(spots_of([sweep]), params.model_copy(update={"known_symmetry": known}))
-    lines = [*before.outcome.attempts, *(f"consensus cell, {line}" for line in again.attempts)]
-    if again.solution is None:
-        return replace(before, outcome=replace(before.outcome, attempts=lines))
-    if before.solution is not None and again.solution.explanation.bits < before.solution.explanation.bits:
-        lines.append("kept its own cell, which explains the spots better")
-        return replace(before, outcome=replace(before.outcome, attempts=lines))
-    outcome = replace(again, attempts=lines, max_cell=before.outcome.max_cell)
-    return Result(before.rows, outcome, (*before.steps, "consensus cell"))
+    best = before
+    lines = list(before.outcome.attempts)
+    for hint in hints:
+        again = index_spots(spots_of([sweep]), hint.applied(params))
+        lines += [f"{hint.label}, {line}" for line in again.attempts]
+        if again.solution is None:
+            continue
+        if best.solution is not None and again.solution.explanation.bits < best.solution.explanation.bits:
+            lines.append("kept the cell found before, which explains the spots better")
+            continue
+        best = Result(before.rows, replace(again, max_cell=before.outcome.max_cell), (*before.steps, hint.label))
+    return replace(best, outcome=replace(best.outcome, attempts=lines))
+
+
+def displacement_alone(sweep: Sweep, params: Indexing, before: Result) -> Displacement:
+    """Where one sweep by itself would have the detector, against where it was imported."""
+    solution = before.solution
+    assert solution is not None
+    fit = fit_models(solution.spots, solution.crystals, solution.assignment, params, loose=True)
+    imported, refined = sweep.experiment.detector, fit.sweeps[0].detector
+    assert imported is not None and refined is not None
+    return Displacement.between(imported, refined)
 
 
 def refine_with_geometry(sweeps: Sequence[Sweep], params: Indexing, agreed: Displacement, before: Result) -> Result:

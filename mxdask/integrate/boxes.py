@@ -29,10 +29,10 @@ def bounding_boxes(
     beam, detector, scan = experiment.beam, experiment.detector, experiment.scan
     assert beam is not None and detector is not None and scan is not None
     e1, e2 = local_axes(beam.s0, s1)
-    delta = model.delta_b * multiplier
+    sigma_b, sigma_m = model.widths_at(scan.frame(phi), scan.array_range[0])
+    full = model.n_sigma * multiplier * sigma_b
     corners = np.empty((4, len(s1), 2))
     for i, (a, b) in enumerate(((-1, -1), (-1, 1), (1, -1), (1, 1))):
-        full = np.full(len(s1), delta)
         rays = rays_at(s1, e1, e2, a * full, b * full)
         for index in np.unique(panel):
             rows = panel == index
@@ -43,11 +43,11 @@ def bounding_boxes(
     low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
     box[:, 0], box[:, 2] = low.T
     box[:, 1], box[:, 3] = high.T
-    box[:, 4:] = _image_range(scan, phi, zeta, model.delta_m)
+    box[:, 4:] = _image_range(scan, phi, zeta, model.n_sigma * sigma_m)
     return box
 
 
-def _image_range(scan: Scan, phi: np.ndarray, zeta: np.ndarray, delta_m: float) -> np.ndarray:
+def _image_range(scan: Scan, phi: np.ndarray, zeta: np.ndarray, delta_m: np.ndarray) -> np.ndarray:
     first, last = scan.array_range
     half = delta_m / np.abs(zeta)
     ends = np.sort(np.column_stack([scan.frame(phi - half), scan.frame(phi + half)]), axis=1)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from mxdask.integrate import fit_kernels as columns
+from mxdask.integrate.deconvolution_kernels import fit_overlapping
 from mxdask.integrate.fit_kernels import fit_profiles
 from mxdask.integrate.foreground import ForegroundPixels
 from mxdask.integrate.measure import Measured
 from mxdask.integrate.moment_fields import field_terms
+from mxdask.integrate.overlaps import Neighbours
+from mxdask.integrate.pooled_background import BackgroundLevels, pooled
 from mxdask.integrate.profile_model import ProfileModel
 from mxdask.integrate.profiles import (
     MOST_REFERENCES,
@@ -44,6 +48,30 @@ def part_of(z: np.ndarray, parts: np.ndarray) -> np.ndarray:
     return np.clip(np.searchsorted(parts, z, side="right") - 1, 0, len(parts) - 2)
 
 
+@dataclass(frozen=True)
+class Taught:
+    """What a block says about the parts of the scan it touches: reflections that may teach the profile, background."""
+
+    references: Measured
+    background: BackgroundLevels
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What the fit of one part of the scan needs."""
+
+    profile: ReferenceProfile
+    background: BackgroundLevels
+
+
+def taught_by(measured: Measured) -> Taught:
+    """The little of a block that is handed on."""
+    t = measured.table
+    pixels = t["num_pixels.background_used"].astype(np.float64)
+    levels = BackgroundLevels(t["partial_id"], t["panel"], t["xyzcal.px"], t["background.mean"], pixels)
+    return Taught(candidates(measured), levels)
+
+
 def candidates(measured: Measured) -> Measured:
     """The reflections of a block that are fit to teach the profile."""
     t = measured.table
@@ -57,18 +85,22 @@ def candidates(measured: Measured) -> Measured:
     )
     good = strong & (t["partiality"] > COMPLETE) & t.has_flags(Flag.INTEGRATED_SUM) & ~t.has_flags(bad, any=True)
     rows = np.flatnonzero(good)
-    return Measured(t.select(rows), measured.pixels.select(rows), (), 0)
+    return Measured(t.select(rows), measured.pixels.select(rows), Neighbours.none(len(rows)), (), 0)
 
 
 def learn_part(
-    experiment: Experiment,
-    model: ProfileModel,
-    parts: np.ndarray,
-    part: int,
-    blocks: list[Measured],
-    prior: ReferenceProfile,
+    experiment: Experiment, parts: np.ndarray, part: int, blocks: list[Taught], prior: ReferenceProfile
+) -> Learnt:
+    """Profile and background of one part of the scan from all blocks that may hold some of it."""
+    z = np.concatenate([b.background.xyz[:, 2] for b in blocks])
+    levels = BackgroundLevels.concat([b.background for b in blocks]).select(np.flatnonzero(part_of(z, parts) == part))
+    return Learnt(_learn_profile(experiment, parts, part, [b.references for b in blocks], prior), pooled(levels))
+
+
+def _learn_profile(
+    experiment: Experiment, parts: np.ndarray, part: int, blocks: list[Measured], prior: ReferenceProfile
 ) -> ReferenceProfile:
-    """Profile of one part of the scan from the candidates of all blocks that may hold some of it.
+    """Profile of one part of the scan from the candidates of the blocks around it.
 
     Strong reflections up to half a part before and after it take part. ``blocks`` come in the order of the scan, so
     that the reflections do, however the scan was cut.
@@ -97,10 +129,15 @@ def fit_block(
     experiment: Experiment,
     model: ProfileModel,
     parts: np.ndarray,
-    profiles: dict[int, ReferenceProfile],
+    learnt: dict[int, Learnt],
     measured: Measured,
+    *,
+    deconvolution: bool = False,
 ) -> ReflectionTable:
-    """The block's table with profile-fitted intensities. ``profiles`` holds every part the block reaches."""
+    """The block's table with profile-fitted intensities. ``learnt`` holds every part the block reaches.
+
+    deconvolution : fit reflections that share pixels together with their neighbours.
+    """
     table = measured.table.copy()
     n = len(table)
     results = np.zeros((n, 4))
@@ -109,11 +146,15 @@ def fit_block(
     part = part_of(z, parts)
     # Of a reflection centred outside the scan only a flank was recorded: its height says little about the whole.
     can = ~table.has_flags(Flag.DONT_INTEGRATE) & (z >= parts[0]) & (z < parts[-1])
+    shared = table.has_flags(Flag.OVERLAPPED_FG) & deconvolution
     for index in np.unique(part):
-        rows = np.flatnonzero(part == index)
-        results[rows] = _fit_rows(
-            experiment, model, profiles[int(index)], table.select(rows), measured.pixels.select(rows), can[rows]
-        )
+        for joint in (False, True):
+            rows = np.flatnonzero((part == index) & (shared == joint))
+            if len(rows):
+                results[rows] = _fit_rows(
+                    experiment, model, learnt[int(index)], table.select(rows), measured.pixels.select(rows),
+                    measured.neighbours.select(rows) if joint else None, can[rows],
+                )  # fmt: skip
     fitted = results[:, columns.VARIANCE] > 0
     recorded = table["partiality"]
     fitted &= results[:, columns.COVERAGE] >= COVERED * recorded
@@ -128,21 +169,33 @@ def fit_block(
 def _fit_rows(
     experiment: Experiment,
     model: ProfileModel,
-    profile: ReferenceProfile,
+    learnt: Learnt,
     table: ReflectionTable,
     pixels: ForegroundPixels,
+    neighbours: Neighbours | None,
     can: np.ndarray,
 ) -> np.ndarray:
-    """(n, 4) results of :func:`fit_profiles` with one profile; rows where ``can`` is False stay without a fit."""
+    """(n, 4) results of :func:`fit_profiles` with one profile, or of :func:`fit_overlapping` with ``neighbours``.
+
+    Rows where ``can`` is False stay without a fit.
+    """
     scan = experiment.scan
     assert scan is not None
     out = np.zeros((len(table), 4))
     box = table["bbox"]
+    profile = learnt.profile
+    background, background_pixels = learnt.background.of(table["partial_id"])
+    _, sigma_m = model.widths_at(table["xyzcal.px"][:, 2], scan.array_range[0])
     centre, width = profile.fields.at(field_terms(experiment, table["s1"]))
-    fit_profiles(
+    common = (
         pixels.pixel_start, pixels.uv, pixels.count_start, pixels.counts, box[:, 4], box[:, 5],
-        table["xyzcal.mm"][:, 2], table["zeta"], float(scan.angle(0.0)), float(np.deg2rad(scan.width)), model.sigma_m,
-        table["background.mean"], table["num_pixels.background_used"].astype(np.float64), centre, width,
-        profile.coefficients, REACH, STEP, OUTLIER_MISMATCH, OUTLIER, can, out,
+        table["xyzcal.mm"][:, 2], table["zeta"], float(scan.angle(0.0)), float(np.deg2rad(scan.width)), sigma_m,
+        background, background_pixels, centre, width,
+        profile.coefficients, REACH, STEP, OUTLIER_MISMATCH, OUTLIER,
     )  # fmt: skip
+    if neighbours is None:
+        fit_profiles(*common, can, out)
+    else:
+        n = neighbours
+        fit_overlapping(*common, n.start, n.uv, n.phi, n.zeta, n.sigma_m, n.scale, can, out)
     return out

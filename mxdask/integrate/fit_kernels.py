@@ -55,7 +55,7 @@ def fit_profiles(
         start = pixel_start[i]
         m = pixel_start[i + 1] - start
         depth = z1[i] - z0[i]
-        rocking_fractions(phi_0, width, z0[i], z1[i], phi[i], zeta[i], sigma_m, rocking)
+        rocking_fractions(phi_0, width, z0[i], z1[i], phi[i], zeta[i], sigma_m[i], rocking)
         whole = 0.0
         for k in range(m):
             u = (uv[start + k, 0] - centre[i, 0]) / spread[i, 0]

@@ -98,14 +98,13 @@ def local_coordinates(record, shifts, box, x, y, e1, e2):
 def foreground_planes(records, panel, s0, s1, box, delta_b, offset, out):
     """Mark the foreground of n boxes: 1 where the pixel's nearest corner has ε1² + ε2² ≤ δb² (in every image alike).
 
-    records : (n_panels, 19) panel records; panel (n,); s1 (n, 3); box (n, 6) i4.
+    records : (n_panels, 19) panel records; panel (n,); s1 (n, 3); box (n, 6) i4; delta_b (n,) radians.
     offset : (n + 1,) i8, box i's plane (y, x) is out[offset[i]:offset[i + 1]].
     out : flat u1, filled here.
     """
     shifts = np.empty((4, 2))
     e1 = np.empty(3)
     e2 = np.empty(3)
-    limit = delta_b * delta_b
     for i in range(len(panel)):
         record = records[panel[i]]
         x0, x1, y0, y1 = box[i, 0], box[i, 1], box[i, 2], box[i, 3]
@@ -124,6 +123,6 @@ def foreground_planes(records, panel, s0, s1, box, delta_b, offset, out):
                 below[x] = u * u + v * v
             for x in range(nx):
                 nearest = min(min(above[x], above[x + 1]), min(below[x], below[x + 1]))
-                out[at] = 1 if nearest <= limit else 0
+                out[at] = 1 if nearest <= delta_b[i] * delta_b[i] else 0
                 at += 1
             above, below = below, above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +11,15 @@ from mxdask.errors import FileError
 from mxdask.images import ImageStack, open_stack
 from mxdask.integrate import summation_kernels as columns
 from mxdask.integrate.foreground import ForegroundPixels, starts
-from mxdask.integrate.gather_kernels import copy_frame, foreground_pixels
+from mxdask.integrate.gather_kernels import foreground_pixels
 from mxdask.integrate.mask_kernels import foreground_planes
-from mxdask.integrate.overlaps import leave_out_neighbours
+from mxdask.integrate.overlaps import Neighbours, touched_by_neighbours
 from mxdask.integrate.panels import panel_records
 from mxdask.integrate.params import Params
 from mxdask.integrate.prepare import Prepared
 from mxdask.integrate.summation_kernels import measure_boxes
-from mxdask.models import Experiment
+from mxdask.integrate.waves import Wave, order_of_waves, plan_waves
+from mxdask.models import Detector, Experiment
 from mxdask.table import Flag, ReflectionTable
 
 
@@ -28,76 +30,126 @@ class Measured:
     Attributes
     ----------
     table : rows of the block's reflections with background and summation.
-    pixels : their foreground, for profile fitting.
+    pixels : their foreground, for profile fitting. neighbours : reflections that may share these pixels.
     missing : message of each frame that could not be read.
     n_read : frames that could.
     """
 
     table: ReflectionTable
     pixels: ForegroundPixels
+    neighbours: Neighbours
     missing: tuple[str, ...]
     n_read: int
 
 
 def measure(prepared: Prepared, params: Params) -> Measured:
     """Read the images that the reflections of ``prepared`` touch and measure them by summation."""
-    experiment, table = prepared.experiment, prepared.table
-    assert experiment.beam is not None and experiment.detector is not None
-    box, panel = table["bbox"], table["panel"].astype(np.int64)
-    area = (box[:, 1] - box[:, 0]).astype(np.int64) * (box[:, 3] - box[:, 2])
-    plane = starts(area)
-    offset = starts(area * (box[:, 5] - box[:, 4]))
-    records = panel_records(experiment.detector)
-    foreground = np.empty(plane[-1], dtype=np.uint8)
-    s0, s1 = experiment.beam.s0, table["s1"]
-    foreground_planes(records, panel, s0, s1, box, prepared.model.delta_b, plane, foreground)
-    values, missing, n_read = _read_boxes(open_stack(experiment), experiment, panel, box, offset)
-    integers = np.zeros((len(table), 8), dtype=np.int32)
-    reals = np.zeros((len(table), 11))
-    robust = params.background.algorithm == "glm"
-    measure_boxes(box, plane, foreground, offset, values, robust, integers, reals)
-
-    n_pixels = np.add.reduceat(foreground, plane[:-1], dtype=np.int64) if len(table) else np.zeros(0, np.int64)
-    pixel_start, count_start = starts(n_pixels), starts(n_pixels * (box[:, 5] - box[:, 4]))
-    uv = np.empty((pixel_start[-1], 2), dtype=np.float32)
-    counts = np.empty(count_start[-1], dtype=np.int32)
-    foreground_pixels(
-        records, panel, s0, s1, box, plane, foreground, offset, values, pixel_start, count_start, uv, counts
-    )
-    out = _with_results(table, experiment, integers, reals, params.valid_foreground_threshold)
-    pixels = ForegroundPixels(pixel_start, uv, count_start, counts)
-    out.set_flags(leave_out_neighbours(pixels, box[:, 4], prepared.neighbours), Flag.OVERLAPPED_FG)
-    return Measured(out, pixels, missing, n_read)
+    return measure_together([prepared], params)[0]
 
 
-def _read_boxes(
-    stack: ImageStack, experiment: Experiment, panel: np.ndarray, box: np.ndarray, offset: np.ndarray
-) -> tuple[np.ndarray, tuple[str, ...], int]:
-    """Flat i4 counts of all boxes; a frame that cannot be read leaves its part of the boxes unusable."""
+def measure_together(lattices: Sequence[Prepared], params: Params) -> list[Measured]:
+    """The same for several lattices on one sweep, whose images are read once.
+
+    Rows of a result come in an order of their own (:func:`order_of_waves`); ``partial_id`` tells which is which.
+    """
+    experiment = lattices[0].experiment
     assert experiment.detector is not None
-    values = np.empty(offset[-1], dtype=np.int32)
-    masks = stack.mask()
+    tasks = [_Lattice(prepared, params) for prepared in lattices]
+    waves = [wave for i, task in enumerate(tasks) for wave in plan_waves(i, task.box, task.panel)]
+    missing, n_read = _pass_images(open_stack(experiment), experiment.detector, waves, tasks)
+    return [task.result(missing, n_read) for task in tasks]
+
+
+class _Lattice:
+    """What is measured of one lattice, filled wave by wave."""
+
+    def __init__(self, prepared: Prepared, params: Params) -> None:
+        self.prepared = prepared.rows(order_of_waves(prepared.table["bbox"]))
+        self.params = params
+        experiment, table = self.prepared.experiment, self.prepared.table
+        assert experiment.beam is not None and experiment.detector is not None
+        self.records = panel_records(experiment.detector)
+        self.s0, self.s1 = experiment.beam.s0, table["s1"]
+        self.box, self.panel = table["bbox"], table["panel"].astype(np.int64)
+        self.plane = starts((self.box[:, 1] - self.box[:, 0]).astype(np.int64) * (self.box[:, 3] - self.box[:, 2]))
+        self.foreground = np.empty(self.plane[-1], dtype=np.uint8)
+        assert experiment.scan is not None
+        sigma_b, _ = prepared.model.widths_at(table["xyzcal.px"][:, 2], experiment.scan.array_range[0])
+        reach = prepared.model.n_sigma * sigma_b
+        foreground_planes(self.records, self.panel, self.s0, self.s1, self.box, reach, self.plane, self.foreground)
+        n_pixels = np.zeros(len(table), dtype=np.int64)
+        if len(table):
+            np.add.reduceat(self.foreground, self.plane[:-1], dtype=np.int64, out=n_pixels)
+        self.integers = np.zeros((len(table), 8), dtype=np.int32)
+        self.reals = np.zeros((len(table), 11))
+        pixel_start, count_start = starts(n_pixels), starts(n_pixels * (self.box[:, 5] - self.box[:, 4]))
+        self.pixels = ForegroundPixels(
+            pixel_start, np.empty((pixel_start[-1], 2), dtype=np.float32),
+            count_start, np.empty(count_start[-1], dtype=np.int32),
+        )  # fmt: skip
+
+    def finish(self, wave: Wave) -> None:
+        """Background, sums and foreground of a wave whose last image has passed; its boxes are given up."""
+        a, b = wave.rows.start, wave.rows.stop
+        foreground = self.foreground[self.plane[a] : self.plane[b]]
+        measure_boxes(
+            wave.box, wave.plane, foreground, wave.offset, wave.values, self.params.background.algorithm == "glm",
+            self.integers[a:b], self.reals[a:b],
+        )  # fmt: skip
+        foreground_pixels(
+            self.records, wave.panel, self.s0, self.s1[a:b], wave.box, wave.plane, foreground, wave.offset,
+            wave.values, self.pixels.pixel_start[a : b + 1], self.pixels.count_start[a : b + 1], self.pixels.uv,
+            self.pixels.counts,
+        )  # fmt: skip
+        wave.values = np.empty(0, dtype=np.int32)
+
+    def result(self, missing: tuple[str, ...], n_read: int) -> Measured:
+        prepared = self.prepared
+        out = _with_results(
+            prepared.table, prepared.experiment, self.integers, self.reals, self.params.valid_foreground_threshold
+        )
+        joint = self.params.profile.gaussian_rs.fitting.deconvolution
+        touched = touched_by_neighbours(self.pixels, self.box[:, 4], prepared.neighbours, leave_out=not joint)
+        out.set_flags(touched, Flag.OVERLAPPED_FG)
+        return Measured(out, self.pixels, prepared.neighbours, missing, n_read)
+
+
+def _pass_images(
+    stack: ImageStack, detector: Detector, waves: list[Wave], lattices: Sequence[_Lattice]
+) -> tuple[tuple[str, ...], int]:
+    """Read every image once and hand it to the waves it belongs to.
+
+    A frame that cannot be read leaves its part of the boxes unusable. Returns messages about these, and the number of
+    the others.
+    """
     missing: list[str] = []
     n_read = 0
-    wanted = range(int(box[:, 4].min()), int(box[:, 5].max())) if len(box) else range(0)
+    waiting = sorted(waves, key=lambda w: w.begin)
+    active: list[Wave] = []
+    z = waiting[0].begin if waiting else 0
     with stack.reader() as reader:
-        for z in wanted:
-            here = (box[:, 4] <= z) & (z < box[:, 5])
-            if not here.any():
-                continue
+        while waiting or active:
+            if not active:
+                z = max(z, waiting[0].begin)
+            while waiting and waiting[0].begin <= z:
+                active.append(waiting.pop(0))
+                active[-1].start()
             try:
-                frames = reader.read(z)
-                good = masks
+                frames, good = reader.read(z), stack.mask_of(z)
+                n_read += 1
             except FileError as error:
                 missing.append(str(error))
                 frames = tuple(np.zeros(shape, dtype=np.int32) for shape in stack.shapes)
                 good = tuple(np.zeros(shape, dtype=bool) for shape in stack.shapes)
-            for index, frame in enumerate(frames):
-                low, high = experiment.detector[index].trusted_range
-                rows = np.flatnonzero(here & (panel == index))
-                copy_frame(frame, good[index], low, high, z, rows, box, offset, values)
-            n_read += 1
-    return values, tuple(missing), n_read - len(missing)
+            for wave in active:
+                for index, frame in enumerate(frames):
+                    wave.copy(z, index, frame, good[index], detector[index].trusted_range)
+            z += 1
+            for wave in active:
+                if wave.end <= z:
+                    lattices[wave.lattice].finish(wave)
+            active = [wave for wave in active if wave.end > z]
+    return tuple(missing), n_read
 
 
 def _with_results(

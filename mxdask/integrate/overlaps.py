@@ -1,8 +1,9 @@
 """Reflections whose foregrounds touch, in one lattice or in several on the same sweep.
 
-A pixel of the foreground that is nearer to a neighbour's centre than to the reflection's own, and inside the
-neighbour's foreground, on the images that record the neighbour, is not used for the profile fit. Which pixels these
-are follows from the predictions alone, so it is the same however the sweep is cut into blocks.
+A reflection is touched by a neighbour when a pixel of its foreground is nearer to the neighbour's centre than to its
+own, and inside the neighbour's foreground, on the images that record the neighbour. Such reflections are fitted
+together with their neighbours (deconvolution), or these pixels are not used for the fit. Which pixels these are
+follows from the predictions alone, so it is the same however the sweep is cut into blocks.
 """
 
 from __future__ import annotations
@@ -20,11 +21,20 @@ from mxdask.integrate.overlap_kernels import mark_neighbours
 
 @dataclass(frozen=True)
 class Extent:
-    """Where the foregrounds of n reflections lie: wave vectors s1 (n, 3) Å⁻¹, images (n, 2), radius δb (radians)."""
+    """Where n reflections of a lattice lie.
+
+    Attributes
+    ----------
+    s1 : (n, 3) Å⁻¹. images : (n, 2) half-open range on which they are recorded. phi : (n,) radians. zeta : (n,).
+    delta_b : (n,) radius of their foregrounds, radians. sigma_m : (n,) radians.
+    """
 
     s1: np.ndarray
     images: np.ndarray
-    delta_b: float
+    phi: np.ndarray
+    zeta: np.ndarray
+    delta_b: np.ndarray
+    sigma_m: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -36,16 +46,29 @@ class Neighbours:
     start : (n + 1,) i8, reflection i owns rows start[i]:start[i + 1].
     uv : (m, 2) radians, the neighbour's centre in the reflection's Kabsch frame. images : (m, 2) its images.
     reach : (m,) radius of its foreground, radians.
+    phi, zeta, sigma_m : (m,) what its rocking curve follows from. scale : (m,) its width in units of one's own.
     """
 
     start: np.ndarray
     uv: np.ndarray
     images: np.ndarray
     reach: np.ndarray
+    phi: np.ndarray
+    zeta: np.ndarray
+    sigma_m: np.ndarray
+    scale: np.ndarray
 
     def select(self, rows: np.ndarray) -> Neighbours:
         start, index = ranges(self.start, rows)
-        return Neighbours(start, self.uv[index], self.images[index], self.reach[index])
+        columns = (self.uv, self.images, self.reach, self.phi, self.zeta, self.sigma_m, self.scale)
+        return Neighbours(start, *(column[index] for column in columns))
+
+    @staticmethod
+    def none(n: int) -> Neighbours:
+        """What n reflections without neighbours have."""
+        empty = np.zeros(0)
+        start = np.zeros(n + 1, dtype=np.int64)
+        return Neighbours(start, np.zeros((0, 2)), np.zeros((0, 2), np.int64), empty, empty, empty, empty, empty)
 
 
 def find_neighbours(own: Extent, s0: np.ndarray, others: Sequence[Extent]) -> Neighbours:
@@ -53,31 +76,41 @@ def find_neighbours(own: Extent, s0: np.ndarray, others: Sequence[Extent]) -> Ne
     unit = own.s1 / np.linalg.norm(own.s1, axis=1, keepdims=True)
     tree = cKDTree(unit)
     e1, e2 = local_axes(s0, own.s1)
-    row, uv, images, reach = [], [], [], []
+    row, uv, images, numbers = [], [], [], []
     for position, other in enumerate([own, *others]):
         there = other.s1 / np.linalg.norm(other.s1, axis=1, keepdims=True)
-        near = tree.sparse_distance_matrix(cKDTree(there), own.delta_b + other.delta_b, output_type="coo_matrix")
+        if not len(unit) or not len(there):
+            continue
+        farthest = float(own.delta_b.max() + other.delta_b.max())
+        near = tree.sparse_distance_matrix(cKDTree(there), farthest, output_type="coo_matrix")
         i, j = near.row.astype(np.int64), near.col.astype(np.int64)
-        meet = np.minimum(own.images[i, 1], other.images[j, 1]) > np.maximum(own.images[i, 0], other.images[j, 0])
+        meet = near.data <= own.delta_b[i] + other.delta_b[j]
+        meet &= np.minimum(own.images[i, 1], other.images[j, 1]) > np.maximum(own.images[i, 0], other.images[j, 0])
         if position == 0:
             meet &= i != j
         i, j = i[meet], j[meet]
         row.append(i)
         uv.append(np.column_stack([np.sum(e1[i] * there[j], axis=1), np.sum(e2[i] * there[j], axis=1)]))
         images.append(other.images[j])
-        reach.append(np.full(len(j), other.delta_b))
+        scale = other.delta_b[j] / own.delta_b[i]
+        numbers.append(np.column_stack([other.phi[j], other.zeta[j], other.delta_b[j], other.sigma_m[j], scale]))
+    if not row:
+        return Neighbours.none(len(unit))
     rows = np.concatenate(row)
     where = np.concatenate(uv)
     order = np.lexsort((where[:, 1], where[:, 0], rows))
     start = starts(np.bincount(rows, minlength=len(own.s1)))
-    return Neighbours(start, where[order], np.concatenate(images)[order], np.concatenate(reach)[order])
+    phi, zeta, reach, sigma_m, scale = np.ascontiguousarray(np.concatenate(numbers)[order].T)
+    return Neighbours(start, where[order], np.concatenate(images)[order], reach, phi, zeta, sigma_m, scale)
 
 
-def leave_out_neighbours(pixels: ForegroundPixels, z0: np.ndarray, neighbours: Neighbours) -> np.ndarray:
-    """Mark shared pixels as not usable (in place); (n,) bool says which reflections lost some."""
+def touched_by_neighbours(
+    pixels: ForegroundPixels, z0: np.ndarray, neighbours: Neighbours, *, leave_out: bool
+) -> np.ndarray:
+    """(n,) bool, which reflections share pixels; with ``leave_out`` these are marked as not usable, in place."""
     touched = np.zeros(len(z0), dtype=bool)
     mark_neighbours(
         pixels.pixel_start, pixels.uv, pixels.count_start, pixels.counts, z0, neighbours.start, neighbours.uv,
-        neighbours.images, neighbours.reach, touched,
+        neighbours.images, neighbours.reach, leave_out, touched,
     )  # fmt: skip
     return touched

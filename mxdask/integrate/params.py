@@ -63,6 +63,10 @@ class Fitting(StepParams):
     """Profile fitting."""
 
     fit: bool = Field(default=True, description="fit profiles; False: summation only")
+    deconvolution: bool = Field(
+        default=True,
+        description="fit reflections that share pixels together; False: leave the pixels nearer to a neighbour out",
+    )
     scan_step: float = Field(
         default=5.0, gt=0, description="learn the profile anew after this much rotation", json_schema_extra=_unit("°")
     )
@@ -71,6 +75,7 @@ class Fitting(StepParams):
 class GaussianRs(StepParams):
     """The Gaussian profile model in Kabsch's frame."""
 
+    scan_varying: bool = Field(default=False, description="let the widths vary along the scan")
     min_spots: MinSpots = Field(default=MinSpots(), description="")
     parameters: Widths = Field(default=Widths(), description="")
     filter: Filter = Field(default=Filter(), description="")

@@ -76,7 +76,7 @@ def prepare(
     """
     p = predict_for(experiment, params)  # checks that all models are there
     assert experiment.beam is not None and experiment.detector is not None and experiment.goniometer is not None
-    assert experiment.crystal is not None
+    assert experiment.crystal is not None and experiment.scan is not None
     columns = _geometry(experiment, p, model)
     d = 1.0 / np.linalg.norm(p.miller_index @ experiment.crystal.A.T, axis=1)
     flags = np.full(len(p), Flag.PREDICTED, dtype=np.uint64)
@@ -95,7 +95,9 @@ def prepare(
         }
     )  # fmt: skip
     neighbours = find_neighbours(
-        _extent(p, columns, model), experiment.beam.s0, [_extent_of(e, m, params) for e, m in others]
+        _extent(p, columns, model, experiment.scan.array_range[0]),
+        experiment.beam.s0,
+        [_extent_of(e, m, params) for e, m in others],
     )
     prepared = Prepared(experiment, model, table, neighbours)
     wanted = params.prediction.d_max
@@ -109,16 +111,20 @@ def _geometry(experiment: Experiment, p: PredictedReflections, model: ProfileMod
     z = zeta(goniometer.lab_axis, beam.s0, p.s1)
     phi = p.xyz_mm[:, 2]
     box = bounding_boxes(experiment, p.panel, p.s1, phi, z, model)
-    part = partiality(z, model.sigma_m, phi, scan.angle(box[:, 4]), scan.angle(box[:, 5]))
+    _, sigma_m = model.widths_at(p.xyz_px[:, 2], scan.array_range[0])
+    part = partiality(z, sigma_m, phi, scan.angle(box[:, 4]), scan.angle(box[:, 5]))
     return {"zeta": z, "bbox": box, "partiality": part}
 
 
-def _extent(p: PredictedReflections, columns: dict[str, np.ndarray], model: ProfileModel) -> Extent:
+def _extent(p: PredictedReflections, columns: dict[str, np.ndarray], model: ProfileModel, first: int) -> Extent:
     """Where foregrounds lie; a reflection of which nothing is recorded is on no image."""
     recorded = columns["partiality"] > SMALLEST_NEIGHBOUR
-    return Extent(p.s1, np.where(recorded[:, None], columns["bbox"][:, 4:], 0), model.delta_b)
+    images = np.where(recorded[:, None], columns["bbox"][:, 4:], 0)
+    sigma_b, sigma_m = model.widths_at(p.xyz_px[:, 2], first)
+    return Extent(p.s1, images, p.xyz_mm[:, 2], columns["zeta"], model.n_sigma * sigma_b, sigma_m)
 
 
 def _extent_of(experiment: Experiment, model: ProfileModel, params: Params) -> Extent:
     p = predict_for(experiment, params)
-    return _extent(p, _geometry(experiment, p, model), model)
+    assert experiment.scan is not None
+    return _extent(p, _geometry(experiment, p, model), model, experiment.scan.array_range[0])

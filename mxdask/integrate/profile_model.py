@@ -8,44 +8,71 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import erf
 
+from mxdask.errors import MxdaskError
 from mxdask.geometry.kabsch import zeta as kabsch_zeta
 from mxdask.geometry.predict_all import PredictedReflections
+from mxdask.integrate.foreground import ranges
 from mxdask.integrate.reference import Reference
 from mxdask.models import Experiment
 from mxdask.table import Flag, ReflectionTable
 
 MOST_SPOTS = 10_000
+SPOTS_AT_A_TIME = 500
+# Widths that vary along the scan are averaged over spots with a Gaussian of this many images (back.md 2.4: a window of
+# 51), where that many spots are left; elsewhere those of the whole scan stand in.
+SMOOTHING, FEWEST_AROUND = 8.5, 20
 _SMALLEST, _LARGEST = np.deg2rad(1e-3), np.deg2rad(5.0)
 
 
 @dataclass(frozen=True)
 class ProfileModel:
-    """Gaussian widths in Kabsch's frame, radians, and how many widths make a reflection."""
+    """Gaussian widths in Kabsch's frame, radians, and how many widths make a reflection.
+
+    ``along_scan`` : (n_images, 2) σ_b and σ_m on every image where they vary; sigma_b and sigma_m are then their means.
+    """
 
     sigma_b: float
     sigma_m: float
     n_sigma: float = 3.0
+    along_scan: np.ndarray | None = None
 
     @property
     def delta_b(self) -> float:
         return self.n_sigma * self.sigma_b
 
-    @property
-    def delta_m(self) -> float:
-        return self.n_sigma * self.sigma_m
+    def widths_at(self, z: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) σ_b and (n,) σ_m of reflections at frame coordinates ``z``, in a scan that starts at ``first``."""
+        if self.along_scan is None:
+            return np.full(len(z), self.sigma_b), np.full(len(z), self.sigma_m)
+        image = np.clip(np.floor(z).astype(np.int64) - first, 0, len(self.along_scan) - 1)
+        return self.along_scan[image, 0], self.along_scan[image, 1]
+
+    @classmethod
+    def from_dict(cls, profile: dict[str, Any]) -> ProfileModel:
+        """The model of an .expt file.
+
+        Raises
+        ------
+        MxdaskError : the file holds another kind of profile model.
+        """
+        if profile.get("__id__") != "gaussian_rs":
+            raise MxdaskError(f"profile model {profile.get('__id__')!r} is not known; only gaussian_rs is")
+        b, m = (np.deg2rad(np.atleast_1d(profile[name])) for name in ("sigma_b", "sigma_m"))
+        mean_b, mean_m = (float(np.sqrt(np.mean(v**2))) for v in (b, m))
+        varying = np.column_stack([b, m]) if np.ndim(profile["sigma_b"]) else None
+        return cls(mean_b, mean_m, float(profile["n_sigma"]), varying)
 
     def to_dict(self) -> dict[str, object]:
         """As in an .expt file (degrees)."""
-        return {
-            "__id__": "gaussian_rs",
-            "n_sigma": self.n_sigma,
-            "sigma_b": float(np.rad2deg(self.sigma_b)),
-            "sigma_m": float(np.rad2deg(self.sigma_m)),
-        }
+        widths: list[Any] = [float(np.rad2deg(self.sigma_b)), float(np.rad2deg(self.sigma_m))]
+        if self.along_scan is not None:
+            widths = [np.rad2deg(column).tolist() for column in self.along_scan.T]
+        return {"__id__": "gaussian_rs", "n_sigma": self.n_sigma, "sigma_b": widths[0], "sigma_m": widths[1]}
 
 
 @dataclass(frozen=True)
@@ -80,7 +107,12 @@ def usable_reference(
 
 
 def estimate(
-    reference: Reference, predictions: PredictedReflections, experiment: Experiment, n_sigma: float
+    reference: Reference,
+    predictions: PredictedReflections,
+    experiment: Experiment,
+    n_sigma: float,
+    *,
+    scan_varying: bool = False,
 ) -> ProfileModel:
     """σ_b and σ_m of one crystal from its reference spots (see :func:`usable_reference`)."""
     beam, goniometer, scan = experiment.beam, experiment.goniometer, experiment.scan
@@ -88,18 +120,39 @@ def estimate(
     s1 = predictions.s1[reference.predicted]
     phi = predictions.xyz_mm[reference.predicted, 2]
     if reference.spots.shoeboxes is not None:
-        variances = _angular_variances_of_pixels(reference.spots, s1, experiment)
-        frames = _frame_counts_of_pixels(reference.spots)
+        variances, frames = _from_pixels(reference.spots, s1, experiment)
     else:
         variances = _angular_variances_of_moments(reference.spots, s1, experiment)
         frames = _frame_counts_of_moments(reference.spots)
     good = np.isfinite(variances)
     sigma_b = float(np.sqrt(variances[good].mean())) if good.any() else float("nan")
     z = kabsch_zeta(goniometer.lab_axis, beam.s0, s1)
-    return ProfileModel(sigma_b, mosaicity(z, phi, frames, float(scan.angle(0.0)), np.deg2rad(scan.width)), n_sigma)
+    start, width = float(scan.angle(0.0)), float(np.deg2rad(scan.width))
+    mean = ProfileModel(sigma_b, mosaicity(z, phi, frames, start, width), n_sigma)
+    if not scan_varying:
+        return mean
+    place = predictions.xyz_px[reference.predicted, 2]
+
+    def around(node: float) -> tuple[float, float]:
+        weight = np.exp(-0.5 * ((place - node) / SMOOTHING) ** 2)
+        weight[weight < 1e-3] = 0.0
+        if weight[good].sum() < FEWEST_AROUND:
+            return mean.sigma_b, mean.sigma_m
+        b = float(np.sqrt(np.average(variances[good], weights=weight[good])))
+        return b, mosaicity(z, phi, frames, start, width, weight)
+
+    first, last = scan.array_range
+    nodes = np.linspace(first, last, max(2, round((last - first) / SMOOTHING) + 1))
+    squared = np.array([around(node) for node in nodes]) ** 2
+    middles = np.arange(first, last) + 0.5
+    along = np.sqrt(np.column_stack([np.interp(middles, nodes, squared[:, i]) for i in (0, 1)]))
+    return ProfileModel(mean.sigma_b, mean.sigma_m, n_sigma, along)
 
 
-def mosaicity(zeta: np.ndarray, phi: np.ndarray, frames: FrameCounts, phi_zero: float, width: float) -> float:
+def mosaicity(
+    zeta: np.ndarray, phi: np.ndarray, frames: FrameCounts, phi_zero: float, width: float,
+    weight: np.ndarray | None = None,
+) -> float:  # fmt: skip
     """σ_m (radians) that makes the counts on the images most likely (back.md 2.3, extended).
 
     log L(σ) = Σ_refl [Σ_j n_j log z_j − K log Z + log Z], z_j the part of a Gaussian rocking curve on image j, by a
@@ -110,20 +163,29 @@ def mosaicity(zeta: np.ndarray, phi: np.ndarray, frames: FrameCounts, phi_zero: 
     zeta, phi : (n,) Kabsch's ζ and predicted angle (radians).
     frames : counts per image.
     phi_zero, width : angle of frame coordinate 0, and per image (radians).
+    weight : (n,) how much each reflection counts; None: all the same. Those with weight 0 are not looked at.
     """
+    if weight is not None:
+        rows = np.flatnonzero(weight > 0)
+        start, index = ranges(frames.start, rows)
+        frames = FrameCounts(start, frames.frame[index], frames.counts[index])
+        zeta, phi, weight = zeta[rows], phi[rows], weight[rows]
     n = np.diff(frames.start)
     owner = np.repeat(np.arange(len(n)), n)
     low = (phi_zero + frames.frame * width - phi[owner]) * zeta[owner]
     high = low + width * zeta[owner]
     total = np.bincount(owner, frames.counts, len(n))
     seen = n > 0
+    of_spot = np.ones(len(n)) if weight is None else weight
+    of_count = frames.counts * of_spot[owner]
 
     def log_likelihood(log_sigma: float) -> float:
         scale = 1.0 / (np.sqrt(2.0) * np.exp(log_sigma))
         part = 0.5 * np.abs(erf(high * scale) - erf(low * scale))
         part = np.maximum(part, 1e-300)
         whole = np.bincount(owner, part, len(n))[seen]
-        return float(np.sum(frames.counts * np.log(part)) - np.sum((total[seen] - 1.0) * np.log(whole)))
+        lost = of_spot[seen] * (total[seen] - 1.0) * np.log(whole)
+        return float(np.sum(of_count * np.log(part)) - np.sum(lost))
 
     grid = np.linspace(np.log(_SMALLEST), np.log(_LARGEST), 35)
     values = [log_likelihood(g) for g in grid]
@@ -146,6 +208,23 @@ def _golden(function: Callable[[float], float], low: float, high: float, toleran
             b = low + ratio * (high - low)
             fb = function(b)
     return 0.5 * (low + high)
+
+
+def _from_pixels(spots: ReflectionTable, s1: np.ndarray, experiment: Experiment) -> tuple[np.ndarray, FrameCounts]:
+    """Angular variances and counts per image, some spots at a time so that few pixels are unpacked at once."""
+    variances, depths, frame, counts = [], [], [], []
+    for start in range(0, len(spots), SPOTS_AT_A_TIME):
+        rows = np.arange(start, min(start + SPOTS_AT_A_TIME, len(spots)))
+        part = spots.select(rows)
+        variances.append(_angular_variances_of_pixels(part, s1[rows], experiment))
+        found = _frame_counts_of_pixels(part)
+        depths.append(np.diff(found.start))
+        frame.append(found.frame)
+        counts.append(found.counts)
+    if not variances:
+        return np.zeros(0), FrameCounts(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    start_of = np.concatenate([[0], np.cumsum(np.concatenate(depths))]).astype(np.int64)
+    return np.concatenate(variances), FrameCounts(start_of, np.concatenate(frame), np.concatenate(counts))
 
 
 def _pixels(spots: ReflectionTable) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

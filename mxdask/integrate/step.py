@@ -12,8 +12,8 @@ from mxdask.errors import FileError, MxdaskError
 from mxdask.flow import Failed, Flow
 from mxdask.flow.runtime import successes
 from mxdask.integrate.blocks import plan_blocks, rows_of_block
-from mxdask.integrate.fit import candidates, fit_block, learn_part, part_of, scan_parts
-from mxdask.integrate.measure import Measured, measure
+from mxdask.integrate.fit import Learnt, Taught, fit_block, learn_part, part_of, scan_parts, taught_by
+from mxdask.integrate.measure import Measured, measure, measure_together
 from mxdask.integrate.params import Params
 from mxdask.integrate.prepare import Prepared, prepare
 from mxdask.integrate.profile_model import ProfileModel
@@ -52,21 +52,56 @@ def run(
     """
     if reflections is None:
         raise MxdaskError("integrate: a reflection file is needed too (refined.refl), to learn the spots' widths from")
+    tables = _spots_of(experiments, reflections)
+    widths, models = _profile_models(experiments, tables, params, flow)
+    # The pixels of the spots are no longer needed: what follows carries numbers only.
+    plain = [ReflectionTable(t.columns, t.identifiers) for t in tables]
+    nodes = _nodes(flow, experiments, plain, models, widths, params)
+    results = flow.compute(nodes, name="integrate")
+    return _collect(experiments, models, widths, results)
+
+
+def create_profile_model(
+    experiments: ExperimentList, reflections: ReflectionTable, params: Params, *, flow: Flow
+) -> ExperimentList:
+    """The experiments with the profile models that integration would use, learnt from the spots.
+
+    Raises
+    ------
+    MxdaskError : no crystal has a spot to learn from.
+    """
+    _, models = _profile_models(experiments, _spots_of(experiments, reflections), params, flow)
+    kept = []
+    for experiment, model in zip(experiments, models, strict=True):
+        if isinstance(model, Failed):
+            log.warning("%s: no profile model: %s", experiment.name, model.reason)
+            kept.append(experiment)
+            continue
+        log.info("%s: sigma_b %.6f°, sigma_m %.6f°", experiment.name, *np.rad2deg([model.sigma_b, model.sigma_m]))
+        kept.append(experiment.evolve(profile=model.to_dict()))
+    if all(isinstance(model, Failed) for model in models):
+        raise MxdaskError(f"create_profile_model: no crystal has a profile model ({models[0].reason})")
+    return experiments.with_experiments(kept)
+
+
+def _spots_of(experiments: ExperimentList, reflections: ReflectionTable) -> list[ReflectionTable]:
+    """The rows of every experiment, in their order."""
     spots = match_to_experiments(reflections, experiments.identifiers).split_by("id")
     empty = reflections.select(np.zeros(len(reflections), dtype=bool))
-    tables = [spots.get(i, empty) for i in range(len(experiments))]
+    return [spots.get(i, empty) for i in range(len(experiments))]
+
+
+def _profile_models(
+    experiments: ExperimentList, tables: list[ReflectionTable], params: Params, flow: Flow
+) -> tuple[list[Any], list[Any]]:
+    """What every crystal's spots say about its widths, and the widths it gets (or Failed)."""
     widths = flow.map(
         measure_widths,
         [(e, t, params) for e, t in zip(experiments, tables, strict=True)],
         name="profile-model",
         keep=True,
     )
-    models = choose_models(experiments, widths, params)
-    # The pixels of the spots are no longer needed: what follows carries numbers only.
-    plain = [ReflectionTable(t.columns, t.identifiers) for t in tables]
-    nodes = _nodes(flow, experiments, plain, models, widths, params)
-    results = flow.compute(nodes, name="integrate")
-    return _collect(experiments, models, widths, results)
+    return widths, choose_models(experiments, widths, params)
 
 
 def _nodes(
@@ -80,52 +115,80 @@ def _nodes(
     """One node per crystal; those with hardly any spots wait for the profiles of others."""
     nodes: dict[int, Any] = {}
     lenders = choose_lenders(experiments, widths)
+    together = _sweeps(experiments, models)
+    images: dict[int, Any] = {}  # what several lattices on one sweep share: the nodes that read its images
     # lenders never borrow, so two passes put every node before those that need it
     for index in sorted(range(len(experiments)), key=lambda i: (bool(lenders[i]), i)):
         borrowed = [flow.task(profile_of, nodes[i], name="borrow-profile") for i in lenders[index]]
-        others = _other_lattices(experiments, models, index)
-        nodes[index] = _graph(flow, experiments[index], spots[index], models[index], params, others, borrowed)
+        lattices = together[index]
+        if len(lattices) == 1:
+            blocks = plan_blocks(experiments[index], params.block)
+            if len(blocks) == 1:
+                nodes[index] = flow.task(
+                    integrate_sweep, experiments[index], spots[index], models[index], params, borrowed,
+                    name="integrate", keep=not borrowed,
+                )  # fmt: skip
+                continue
+        if lattices[0] not in images:
+            images |= _read_together(flow, lattices, experiments, spots, models, params)
+        prepared, measured = images[index]
+        nodes[index] = _graph(flow, experiments[index], prepared, measured, params, borrowed)
     return [nodes[i] for i in range(len(experiments))]
 
 
-def _other_lattices(experiments: ExperimentList, models: list[Any], index: int) -> list[tuple[Experiment, Any]]:
-    """The further lattices of a sweep, with their widths."""
-    sweep = experiments[index].imageset
-    return [
-        (e, m)
-        for i, (e, m) in enumerate(zip(experiments, models, strict=True))
-        if i != index
-        and sweep is not None
-        and e.imageset is sweep
-        and e.crystal is not None
-        and not isinstance(m, Failed)
+def _sweeps(experiments: ExperimentList, models: list[Any]) -> list[list[int]]:
+    """For every experiment the lattices on its sweep, itself included, whose widths are known."""
+    out = []
+    for i, experiment in enumerate(experiments):
+        others = [
+            j
+            for j, (e, m) in enumerate(zip(experiments, models, strict=True))
+            if e.imageset is experiment.imageset
+            and experiment.imageset is not None
+            and e.crystal is not None
+            and not isinstance(m, Failed)
+        ]
+        out.append(others if i in others else [i])
+    return out
+
+
+def _read_together(
+    flow: Flow,
+    lattices: list[int],
+    experiments: ExperimentList,
+    spots: list[ReflectionTable],
+    models: list[Any],
+    params: Params,
+) -> dict[int, Any]:
+    """For every lattice of a sweep the nodes of its predictions and of its measured blocks; images are read once."""
+    blocks = plan_blocks(experiments[lattices[0]], params.block)
+    predicted = {
+        i: flow.task(
+            prepare, experiments[i], spots[i], models[i], params,
+            [(experiments[j], models[j]) for j in lattices if j != i], name="predict",
+        )
+        for i in lattices
+    }  # fmt: skip
+    several = [
+        flow.task(measure_block, list(predicted.values()), block, params, name="integrate-block") for block in blocks
     ]
+    return {
+        i: (predicted[i], [flow.task(pick, node, place, name="integrate-block") for node in several])
+        for place, i in enumerate(lattices)
+    }
 
 
 def _graph(
-    flow: Flow,
-    experiment: Experiment,
-    spots: ReflectionTable,
-    model: Any,
-    params: Params,
-    others: list[tuple[Experiment, Any]],
-    borrowed: list[Any],
+    flow: Flow, experiment: Experiment, prepared: Any, measured: list[Any], params: Params, borrowed: list[Any]
 ) -> Any:
-    """The node that yields one crystal's :class:`Integrated`.
+    """The node that yields one crystal's :class:`Integrated` from its measured blocks.
 
-    A sweep that fits into one block is one task; a longer one is prepared once, then measured block by block; each
-    part of the scan learns its profile from the blocks that touch it, and a block is fitted as soon as its parts are
-    known. So only neighbouring blocks are held at a time.
+    Each part of the scan learns its profile from the blocks that touch it, and a block is fitted as soon as its parts
+    are known. So only neighbouring blocks are held at a time.
     """
     blocks = plan_blocks(experiment, params.block)
-    if len(blocks) == 1 or isinstance(model, Failed):
-        return flow.task(
-            integrate_sweep, experiment, spots, model, params, others, borrowed, name="integrate", keep=not borrowed
-        )
     parts = scan_parts(experiment, params.profile.gaussian_rs.fitting.scan_step)
-    prepared = flow.task(prepare, experiment, spots, model, params, others, name="predict")
-    measured = [flow.task(measure_block, prepared, block, params, name="integrate-block") for block in blocks]
-    taught = [flow.task(candidates, m, name="reference") for m in measured]
+    taught = [flow.task(taught_by, m, name="reference") for m in measured]
     profiles = {}
     for part in range(len(parts) - 1):
         near = [taught[i] for i in _blocks_near(blocks, parts, part, margin=0.5)]
@@ -161,33 +224,43 @@ def integrate_sweep(
     spots: ReflectionTable,
     model: ProfileModel,
     params: Params,
-    others: list[tuple[Experiment, ProfileModel]],
     borrowed: list[Any],
 ) -> Integrated:
     """A whole sweep as one block. ``borrowed``: profiles of other crystals (or Failed) to start from."""
     assert experiment.scan is not None
-    prepared = prepare(experiment, spots, model, params, others)
+    prepared = prepare(experiment, spots, model, params)
     measured = measure(prepared, params)
     parts = scan_parts(experiment, params.profile.gaussian_rs.fitting.scan_step)
-    taught = candidates(measured)
+    taught = taught_by(measured)
     profiles = [learn_from(prepared, parts, part, borrowed, taught) for part in range(len(parts) - 1)]
     indices = tuple(range(len(profiles)))
     return join_blocks(fit_measured(prepared, parts, params, indices, measured, *profiles))
 
 
-def measure_block(prepared: Prepared, block: tuple[int, int], params: Params) -> Measured:
-    """Measure the reflections that a block owns; their boxes may reach into the images around it."""
-    assert prepared.experiment.scan is not None
-    z = prepared.table["xyzcal.px"][:, 2]
-    return measure(prepared.rows(rows_of_block(z, prepared.experiment.scan.array_range, block)), params)
+def measure_block(lattices: list[Any], block: tuple[int, int], params: Params) -> list[Any]:
+    """Measure the reflections that a block owns; their boxes may reach into the images around it.
+
+    ``lattices`` : what is prepared for every lattice of the sweep; one that failed stays what it is.
+    """
+    good = successes(lattices)
+    owned = []
+    for prepared in good:
+        assert prepared.experiment.scan is not None
+        z = prepared.table["xyzcal.px"][:, 2]
+        owned.append(prepared.rows(rows_of_block(z, prepared.experiment.scan.array_range, block)))
+    measured = iter(measure_together(owned, params)) if owned else iter(())
+    return [m if isinstance(m, Failed) else next(measured) for m in lattices]
 
 
-def learn_from(
-    prepared: Prepared, parts: np.ndarray, part: int, borrowed: list[Any], *blocks: Measured
-) -> ReferenceProfile:
-    """The profile of one part of the scan, starting from those of other crystals if there are any."""
+def pick(lattices: list[Any], place: int) -> Any:
+    """One lattice's share of a block."""
+    return lattices[place]
+
+
+def learn_from(prepared: Prepared, parts: np.ndarray, part: int, borrowed: list[Any], *blocks: Taught) -> Learnt:
+    """Profile and background of one part of the scan, starting from the profiles of other crystals if there are any."""
     prior = borrowed_profile(successes(borrowed), prepared.model.sigma_b)
-    return learn_part(prepared.experiment, prepared.model, parts, part, list(blocks), prior)
+    return learn_part(prepared.experiment, parts, part, list(blocks), prior)
 
 
 def profile_of(integrated: Integrated) -> ReferenceProfile:
@@ -197,15 +270,16 @@ def profile_of(integrated: Integrated) -> ReferenceProfile:
 
 def fit_measured(
     prepared: Prepared, parts: np.ndarray, params: Params, indices: tuple[int, ...], measured: Measured,
-    *profiles: ReferenceProfile,
+    *learnt: Learnt,
 ) -> Integrated:  # fmt: skip
-    """Fit a block with the profiles of the parts ``indices`` of the scan and drop what was not integrated."""
-    known = dict(zip(indices, profiles, strict=True))
+    """Fit a block with what was learnt of the parts ``indices`` of the scan and drop what was not integrated."""
+    known = dict(zip(indices, learnt, strict=True))
     table = measured.table
     if params.profile.gaussian_rs.fitting.fit:
-        table = fit_block(prepared.experiment, prepared.model, parts, known, measured)
+        joint = params.profile.gaussian_rs.fitting.deconvolution
+        table = fit_block(prepared.experiment, prepared.model, parts, known, measured, deconvolution=joint)
     kept = table.select(table.has_flags(Flag.INTEGRATED, any=True))
-    return Integrated(kept, measured.missing, measured.n_read, profiles[len(profiles) // 2])
+    return Integrated(kept, measured.missing, measured.n_read, learnt[len(learnt) // 2].profile)
 
 
 def join_blocks(*blocks: Integrated) -> Integrated:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,9 @@ def measure_widths(experiment: Experiment, spots: ReflectionTable, params: Param
     enough = len(reference) >= limits.overall or len(reference) >= limits.per_degree * degrees
     if not len(usable):
         return Widths(None, 0, False)
-    model = estimate(usable, predictions, experiment, settings.parameters.n_sigma)
+    model = estimate(
+        usable, predictions, experiment, settings.parameters.n_sigma, scan_varying=settings.scan_varying and enough
+    )
     valid = bool(np.isfinite(model.sigma_b) and np.isfinite(model.sigma_m) and model.sigma_b > 0 and model.sigma_m > 0)
     return Widths(model if valid else None, len(usable), enough and valid)
 
@@ -109,6 +111,8 @@ def choose_lenders(experiments: ExperimentList, widths: list[Any]) -> list[list[
 
 
 def _override(model: ProfileModel | None, sigma_b: float | None, sigma_m: float | None, n_sigma: float) -> ProfileModel:
+    if model is not None and sigma_b is None and sigma_m is None:
+        return replace(model, n_sigma=n_sigma)
     b = np.deg2rad(sigma_b) if sigma_b is not None else model.sigma_b  # type: ignore[union-attr]
     m = np.deg2rad(sigma_m) if sigma_m is not None else model.sigma_m  # type: ignore[union-attr]
     return ProfileModel(float(b), float(m), n_sigma)

@@ -37,9 +37,14 @@ def of_detector(detector: str, timestamp: float | None) -> Beamline | None:
     timestamp : s since 1970, or None; some beamlines changed.
     """
     for serial, entry in _BEAMLINES.items():
-        if re.search(rf"(?<![\w-]){re.escape(serial)}(?!\d)", detector):
+        if names_serial(serial, detector):
             return entry(timestamp) if callable(entry) else entry
     return None
+
+
+def names_serial(serial: str, detector: str) -> bool:
+    """Whether a header's detector carries a serial number (of which the end may be left out, not in mid-number)."""
+    return re.search(rf"(?<![\w-]){re.escape(serial)}(?!\d)", detector) is not None
 
 
 def _angle(values: Values, key: str) -> float:

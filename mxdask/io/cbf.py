@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from mxdask.errors import FileError
+from mxdask.io.compressed import read_bytes, without_suffix
 
 MARKER = b"\x0c\x1a\x04\xd5"
 HEADER_BYTES = 65536
+MAX_PIXELS = 2**29  # of a frame; larger ones are taken for damage
 _ELEMENT_TYPES = {
     "signed 32-bit integer": "<i4", "unsigned 32-bit integer": "<u4", "signed 16-bit integer": "<i2",
     "unsigned 16-bit integer": "<u2", "signed 8-bit integer": "i1", "unsigned 8-bit integer": "u1",
@@ -41,37 +39,12 @@ class CbfBinary:
 
 
 def is_cbf_name(path: str | Path) -> bool:
-    return str(path).lower().removesuffix(".gz").removesuffix(".bz2").endswith(".cbf")
-
-
-def read_bytes(path: str | Path) -> bytes:
-    """The whole file, unzipped when its name ends in .gz or .bz2."""
-    try:
-        data = Path(path).read_bytes()
-        if str(path).endswith(".gz"):
-            return gzip.decompress(data)
-        return bz2.decompress(data) if str(path).endswith(".bz2") else data
-    except (EOFError, zlib.error) as error:
-        raise FileError(f"{path}: compressed file is cut off or damaged ({error}); copy it again") from error
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def _open(path: str | Path) -> BinaryIO | gzip.GzipFile | bz2.BZ2File:
-    if str(path).endswith(".gz"):
-        return gzip.open(path, "rb")
-    return bz2.open(path, "rb") if str(path).endswith(".bz2") else open(path, "rb")
+    return without_suffix(path).endswith(".cbf")
 
 
 def read_header(path: str | Path) -> str:
     """Everything before the binary section plus its MIME lines, as text; reads 64 KiB at most."""
-    try:
-        with _open(path) as file:
-            start = file.read(HEADER_BYTES)
-    except (EOFError, zlib.error) as error:
-        raise FileError(f"{path}: compressed file is cut off or damaged ({error}); copy it again") from error
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
+    start = read_bytes(path, HEADER_BYTES)
     end = start.find(MARKER)
     if end < 0:
         raise FileError(f"{path}: no CBF binary section within the first {HEADER_BYTES} bytes; not a CBF image?")
@@ -113,4 +86,11 @@ def binary_of_header(header: str, start: int, path: str | Path) -> CbfBinary:
         )
     if "BIG_ENDIAN" in mime:
         raise FileError(f"{path}: big-endian CBF is not supported")
-    return CbfBinary(start, number("X-Binary-Size"), (slow, fast), known, element_type)
+    nbytes = number("X-Binary-Size")
+    # Byte offset takes a byte per pixel at least: what does not fit is refused before room is made for it.
+    if not 0 < fast * slow <= min(nbytes, MAX_PIXELS):
+        raise FileError(f"{path}: the CBF header says {fast} x {slow} pixels in {nbytes} bytes, which cannot be")
+    elements = re.search(r"X-Binary-Number-of-Elements:\s*(\d+)", mime, re.IGNORECASE)
+    if elements is not None and int(elements.group(1)) != fast * slow:
+        raise FileError(f"{path}: the CBF header says {fast} x {slow} pixels and {elements.group(1)} elements")
+    return CbfBinary(start, nbytes, (slow, fast), known, element_type)

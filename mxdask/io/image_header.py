@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ class ImageHeader:
     is_container : many images in the file (numbered from 1), not one.
     template : file-name template of one-image files; the path itself for a container.
     notes : things a user should know, e.g. values that were missing.
+    serial : how the header names the detector, serial number included.
+    lookups : look-up files (``mask``, ``gain`` …) that belong to the images.
     """
 
     path: str
@@ -38,6 +40,8 @@ class ImageHeader:
     is_container: bool
     template: str
     notes: tuple[str, ...] = ()
+    lookups: dict[str, str] = field(default_factory=dict)
+    serial: str = ""
 
 
 def sensor(material: str, thickness: float, wavelength: float) -> dict[str, Any]:

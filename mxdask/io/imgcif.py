@@ -63,7 +63,8 @@ def read_full_cbf(path: str | Path, header: str) -> ImageHeader:
         (parse_time(epoch or values.get("timestamp", "")) or 0.0,),
     )  # fmt: skip
     detector = _detector(block, axes, values, wavelength, path)
-    return ImageHeader(path, "full imgCIF CBF", beam, detector, goniometer, scan, False, template)
+    serial = values.get("Detector", "")
+    return ImageHeader(path, "full imgCIF CBF", beam, detector, goniometer, scan, False, template, serial=serial)
 
 
 def _parse(header: str, path: str) -> gemmi.cif.Block:

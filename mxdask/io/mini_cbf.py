@@ -50,7 +50,9 @@ def read_mini_cbf(path: str | Path, header: str) -> ImageHeader:
         (number(values, "Exposure_period", path, 0.0),),
         (parse_time(values.get("timestamp", "")) or 0.0,),
     )
-    return ImageHeader(path, "miniCBF", beam, detector, goniometer, scan, False, template)
+    return ImageHeader(
+        path, "miniCBF", beam, detector, goniometer, scan, False, template, serial=values.get("Detector", "")
+    )
 
 
 def _flat_detector(values: dict[str, str], header: str, path: str, wavelength: float) -> Detector:

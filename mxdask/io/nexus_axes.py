@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from mxdask.errors import FileError
+from mxdask.io.hdf5 import value_of
 from mxdask.models import rotation_matrix
 
 # McStas frame (Z along the beam, Y up) to imgCIF frame (Z to the source): front.md 0.1.
@@ -36,10 +37,10 @@ class NexusAxis:
 
 def text(value: Any) -> str:
     """A string attribute or data set value."""
-    value = value[()] if isinstance(value, h5py.Dataset) else value
+    value = value_of(value) if isinstance(value, h5py.Dataset) else value
     if isinstance(value, np.ndarray):
         value = value.ravel()[0] if value.size else ""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def lengths(dataset: h5py.Dataset, default: str = "m") -> np.ndarray:
@@ -47,12 +48,12 @@ def lengths(dataset: h5py.Dataset, default: str = "m") -> np.ndarray:
     units = text(dataset.attrs.get("units", default))
     if units not in _LENGTHS:
         raise FileError(f"{dataset.file.filename}: {dataset.name} has the unknown length unit {units!r}")
-    return np.atleast_1d(dataset[()]).astype(np.float64) * _LENGTHS[units]
+    return np.atleast_1d(value_of(dataset)).astype(np.float64) * _LENGTHS[units]
 
 
 def degrees(dataset: h5py.Dataset) -> np.ndarray:
     """Values of an angle in degrees, (n,)."""
-    values = np.atleast_1d(dataset[()]).astype(np.float64)
+    values = np.atleast_1d(value_of(dataset)).astype(np.float64)
     return np.rad2deg(values) if text(dataset.attrs.get("units", "deg")) in _RADIANS else values
 
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from mxdask.errors import FileError
-from mxdask.io.hdf5 import open_hdf5
+from mxdask.io.hdf5 import number_of, open_hdf5, value_of
 from mxdask.io.image_header import ImageHeader, flat_panel_origin, sensor
 from mxdask.io.nexus_axes import TO_LAB, NexusAxis, chain, degrees, lengths, placement, text
 from mxdask.models import Beam, Detector, Goniometer, Panel, Scan
@@ -34,6 +34,17 @@ def detector_of(file: h5py.File) -> h5py.Group | None:
     return None if instrument is None else _maybe(instrument, "NXdetector")
 
 
+def instrument_name(file: h5py.File) -> str:
+    """Name of the instrument of the first entry, the short one if there is one; "" if unknown."""
+    entry = entry_of(file)
+    instrument = None if entry is None else _maybe(entry, "NXinstrument")
+    if instrument is None:
+        return ""
+    named = instrument.get("name")
+    short = instrument.attrs.get("short_name", "" if named is None else named.attrs.get("short_name", ""))
+    return text(short) or _string(instrument, "name")
+
+
 def modules_of(detector: h5py.Group) -> list[h5py.Group]:
     """The NXdetector_module groups in the order of their names, which is the order of panels."""
     groups = [detector.get(name) for name in sorted(detector)]
@@ -41,10 +52,15 @@ def modules_of(detector: h5py.Group) -> list[h5py.Group]:
 
 
 def module_origin(module: h5py.Group) -> tuple[int, int]:
-    """(slow, fast) pixel of the frame at which a module begins."""
+    """(slow, fast) pixel of the frame at which a module begins.
+
+    Modules of data with an axis of their own (frame, module, slow, fast) lie one below the other.
+    """
     if "data_origin" not in module:
         return 0, 0
-    slow, fast = (int(n) for n in np.ravel(module["data_origin"][()])[-2:])
+    *above, slow, fast = (int(n) for n in np.ravel(value_of(module["data_origin"])))
+    if above and "data_size" in module:
+        slow += above[-1] * int(np.ravel(value_of(module["data_size"]))[-2])
     return slow, fast
 
 
@@ -77,7 +93,15 @@ def read_nxmx(path: str | Path, n_frames: int, frame_shape: tuple[int, int], bit
         rotations = [a for a in _sample_chain(file, sample, path) if a.is_rotation]
         goniometer, scan, notes = _rotation(rotations, n_frames, detector, path)
         panels = _panels(file, detector, wavelength, frame_shape, bits, path)
-        return ImageHeader(path, "NXmx", beam, Detector(panels), goniometer, scan, True, path, tuple(notes))
+        return ImageHeader(
+            path, "NXmx", beam, Detector(panels), goniometer, scan, True, path, tuple(notes), serial=serial_of(detector)
+        )
+
+
+def serial_of(detector: h5py.Group) -> str:
+    """Description and serial number of a detector, as far as the file has them."""
+    names = ("description", "serial_number", "detector_number")
+    return ", ".join(dict.fromkeys(text(detector[n]) for n in names if isinstance(detector.get(n), h5py.Dataset)))
 
 
 def _maybe(group: h5py.Group, kind: str) -> h5py.Group | None:
@@ -100,10 +124,10 @@ def _wavelength(beams: list[h5py.Group], path: str) -> float:
         if "incident_wavelength" in beam:
             dataset = beam["incident_wavelength"]
             factor = _WAVELENGTH_UNITS.get(text(dataset.attrs.get("units", "angstrom")).lower(), 1.0)
-            values = np.atleast_1d(dataset[()]).astype(np.float64).ravel() * factor
+            values = np.atleast_1d(value_of(dataset)).astype(np.float64).ravel() * factor
             weights = beam.get("incident_wavelength_weights")
-            if weights is not None and weights.size == values.size and np.sum(weights[()]) > 0:
-                return float(np.average(values, weights=np.ravel(weights[()])))
+            if weights is not None and weights.size == values.size and np.sum(value_of(weights)) > 0:
+                return float(np.average(values, weights=np.ravel(value_of(weights))))
             return float(values[0])
     raise FileError(f"{path}: no incident_wavelength in the file; give geometry.beam.wavelength= with another format")
 
@@ -137,7 +161,7 @@ def _rotation(
         width, note = _width(axes[scan_axis])
         notes += [note] if note else []
     if moving and len(axes[scan_axis].values) != n_frames:
-        notes.append(f"{axes[scan_axis].name} has {len(axes[scan_axis].values)} values for {n_frames} images")
+        notes.append(f"{path}: {axes[scan_axis].name} has {len(axes[scan_axis].values)} values for {n_frames} images")
     vectors = [a.vector for a in axes]
     angles = [float(a.values[0]) for a in axes]
     if width < 0:
@@ -197,7 +221,7 @@ def _module(
     """One panel. ``frame_shape`` is given when the module is the whole frame."""
     try:
         fast, slow = (chain(file, f"{module.name}/{name}_pixel_direction", path) for name in ("fast", "slow"))
-        height, width = (int(n) for n in np.ravel(module["data_size"][()])[-2:])
+        height, width = (int(n) for n in np.ravel(value_of(module["data_size"]))[-2:])
     except KeyError as error:
         raise FileError(f"{path}: {module.name} is incomplete ({error})") from error
     if frame_shape is not None and (width, height) == tuple(frame_shape):
@@ -246,7 +270,7 @@ def trusted_range(detector: h5py.Group, bits: int) -> tuple[float, float]:
 
 
 def _number(group: h5py.Group, name: str) -> float | None:
-    return float(np.ravel(group[name][()])[0]) if name in group and group[name].size else None
+    return number_of(group[name]) if name in group and group[name].size else None
 
 
 def _millimetres(group: h5py.Group, name: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def write_refl(path: str | Path, table: ReflectionTable, *, version: int = 1) ->
     path = Path(path)
     if version not in (1, 2):
         raise FileError(f"{path}: .refl version {version} does not exist; use 1 (every DIALS) or 2 (newest)")
-    data: dict[str, Any] = {}
+    data: dict[str, tuple[str, bytes | memoryview]] = {}
     n = len(table)
     for name in sorted(table):
         values = np.ascontiguousarray(table[name])
@@ -100,15 +101,35 @@ def write_refl(path: str | Path, table: ReflectionTable, *, version: int = 1) ->
             tag = _TAGS.get((values.dtype.newbyteorder("<").str, width))
         if tag is None:
             raise FileError(f"{path}: column {name} ({values.dtype}, {width} per row) has no type in .refl files")
-        data[name] = [tag, [n, _bounded(values.tobytes(), name, path)]]
+        data[name] = (tag, _bounded(values.data.cast("B") if values.size else b"", name, path))
     if table.shoeboxes is not None:
-        data["shoebox"] = ["Shoebox<>", [n, _bounded(_encode_shoeboxes(table.shoeboxes, version), "shoebox", path)]]
-    body = {"identifiers": table.identifiers, "nrows": n, "data": data}
-    with replacing(path) as temporary:
-        temporary.write_bytes(msgpack.packb([_MAGIC, version, body], use_bin_type=True))
+        data["shoebox"] = ("Shoebox<>", _bounded(_encode_shoeboxes(table.shoeboxes, version), "shoebox", path))
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.writelines(_packed(version, table.identifiers, n, data))
 
 
-def _bounded(raw: bytes, name: str, path: Path) -> bytes:
+def _packed(
+    version: int, identifiers: dict[int, str], n: int, data: dict[str, tuple[str, bytes | memoryview]]
+) -> Iterator[bytes | memoryview]:
+    """The file piece by piece, the columns' memory as it is: a table of gigabytes is not copied to be written."""
+    packer = msgpack.Packer(use_bin_type=True)
+    yield packer.pack_array_header(3) + packer.pack(_MAGIC) + packer.pack(version)
+    yield packer.pack_map_header(3) + packer.pack("identifiers") + packer.pack(identifiers)
+    yield packer.pack("nrows") + packer.pack(n) + packer.pack("data") + packer.pack_map_header(len(data))
+    for name, (tag, raw) in data.items():
+        yield packer.pack(name) + packer.pack_array_header(2) + packer.pack(tag)
+        yield packer.pack_array_header(2) + packer.pack(n) + _bin_header(len(raw))
+        yield raw
+
+
+def _bin_header(size: int) -> bytes:
+    """Of msgpack's bin 8, bin 16 or bin 32."""
+    if size < 1 << 8:
+        return struct.pack(">BB", 0xC4, size)
+    return struct.pack(">BH", 0xC5, size) if size < 1 << 16 else struct.pack(">BI", 0xC6, size)
+
+
+def _bounded(raw: bytes | memoryview, name: str, path: Path) -> bytes | memoryview:
     if len(raw) > _BIN_LIMIT:
         raise FileError(f"{path}: column {name} is larger than 4 GiB; split by experiment or drop the shoeboxes")
     return raw

@@ -7,8 +7,8 @@ from pathlib import Path
 
 # In order of preference: last digits before the extension, as the extension, between "_" and ".", anywhere.
 _NUMBER_PATTERNS = (
-    re.compile(r"^(.*?)(\d+)(\.[A-Za-z][A-Za-z0-9]*(?:\.(?:gz|bz2))?)$"),
-    re.compile(r"^(.*\.)(\d+)((?:\.(?:gz|bz2))?)$"),
+    re.compile(r"^(.*?)(\d+)(\.[A-Za-z][A-Za-z0-9]*(?:\.(?:gz|bz2|xz))?)$"),
+    re.compile(r"^(.*\.)(\d+)((?:\.(?:gz|bz2|xz))?)$"),
     re.compile(r"^(.*_)(\d+)(\..*)$"),
     re.compile(r"^(.*?)(\d+)(\D*)$"),
 )

@@ -30,7 +30,7 @@ class CellCluster:
 
 
 @lru_cache(maxsize=1)
-def _unimodular() -> np.ndarray:
+def unimodular_choices() -> np.ndarray:
     """All integer matrices with elements -1, 0, 1 and determinant 1: the ways to choose axes of a reduced cell."""
     grid = np.array(list(product((0, 1, -1), repeat=9)), dtype=np.int64).reshape(-1, 3, 3)
     found = grid[np.rint(np.linalg.det(grid)) == 1]
@@ -114,7 +114,7 @@ def _similar_members(
 
 def best_match(cell: Any, reference: Any) -> np.ndarray:
     """(3, 3) integers P: the axes of a reduced cell chosen so that its metric is most like the reference's."""
-    choices = _unimodular()
+    choices = unimodular_choices()
     moved = choices @ metric_tensor(cell) @ choices.transpose(0, 2, 1)
     misfit = np.linalg.norm(moved - metric_tensor(reference), axis=(1, 2))
     best = misfit <= misfit.min() * (1 + 1e-6) + 1e-9

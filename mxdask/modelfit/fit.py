@@ -11,6 +11,7 @@ from mxdask.modelfit.layout import build_layout
 from mxdask.modelfit.levmar import minimise
 from mxdask.modelfit.options import FitOptions
 from mxdask.modelfit.outliers import find_outliers
+from mxdask.modelfit.part import Hands
 from mxdask.modelfit.problem import Problem
 from mxdask.modelfit.reduction import reduced
 from mxdask.modelfit.result import (
@@ -49,7 +50,12 @@ class Selection:
 
 
 def select(
-    experiments: ExperimentList, reflections: ReflectionTable, options: FitOptions, *, as_predicted: bool = False
+    experiments: ExperimentList,
+    reflections: ReflectionTable,
+    options: FitOptions,
+    *,
+    as_predicted: bool = False,
+    hands: Hands | None = None,
 ) -> Selection:
     """Usable reflections, without the outliers among the residuals of the models given.
 
@@ -57,6 +63,7 @@ def select(
     ----------
     as_predicted : take the residuals from ``xyzcal.mm`` of the table (crystals that vary along the scan) instead of
         those of the static crystals.
+    hands : who works on the experiments (see :mod:`mxdask.modelfit.part`); default: this process.
 
     Raises
     ------
@@ -66,9 +73,9 @@ def select(
     if as_predicted:
         residuals = [reflections["xyzcal.mm"][d.rows] - d.observed for d in data]
     else:
-        start = Problem(experiments, data, build_layout(experiments, options))
+        start = Problem(experiments, data, build_layout(experiments, options), hands=hands)
         residuals = start.residuals(start.start)
-    masks = find_outliers(experiments, data, residuals, options)
+    masks = find_outliers(experiments, data, residuals, options, hands)
     kept = [d.keep(~m) for d, m in zip(data, masks, strict=True)]
     if not any(len(d) for d in kept):
         names = ", ".join(dict.fromkeys(e.name for e in experiments))
@@ -113,6 +120,7 @@ def fit(
     *,
     smoothing: tuple[Smoothing | None, ...] | None = None,
     reference: ExperimentList | None = None,
+    hands: Hands | None = None,
 ) -> FitResult:
     """Minimise over the selected reflections.
 
@@ -120,10 +128,11 @@ def fit(
     ----------
     smoothing : per experiment how its crystal varies along the scan, None for a static one.
     reference : experiments whose beams and detectors the priors are about; default: the starting ones.
+    hands : who makes the normal equations; default: this process.
     """
     layout = build_layout(experiments, options, smoothing, reference)
     free, notes = reduced(experiments, layout, selection.data, options)
-    problem = Problem(experiments, selection.data, layout, free, selection.noise)
+    problem = Problem(experiments, selection.data, layout, free, selection.noise, hands)
     problem.restrain(drift_weight(problem, common_turns(experiments, layout, options.priors)))
     minimum = minimise(
         problem.evaluate, problem.start, max_iterations=options.max_iterations, convergence=options.convergence

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mxdask.modelfit.beam import BeamParameters
+from mxdask.modelfit.cell_ties import CellRestraint, CellTie, CommonCell, weights
 from mxdask.modelfit.crystal import CrystalParameters
 from mxdask.modelfit.detector import DetectorParameters
 from mxdask.modelfit.goniometer import GoniometerParameters
@@ -24,7 +25,8 @@ class Piece:
 
     Attributes
     ----------
-    kind : one of KINDS. number : which of its kind, in order of first use.
+    kind : one of KINDS, or ``cell`` (the common one of a group of crystals).
+    number : which of its kind, in order of first use.
     parameters : the parameterisation. at : first element. size : number of parameters.
     """
 
@@ -51,6 +53,7 @@ class Layout:
         the first sample. A tied parameter is never free itself.
     drift : pairs (m, 2) of neighbouring samples' orientation parameters, and 1/σ² of their differences.
     smoothing : per experiment how a scan-varying crystal's samples combine, or None (static).
+    ties : restraints of cells; their common cells are pieces of kind ``cell``.
     """
 
     pieces: tuple[Piece, ...]
@@ -61,6 +64,7 @@ class Layout:
     tie: np.ndarray
     drift: tuple[np.ndarray, float]
     smoothing: tuple[Smoothing | None, ...]
+    ties: tuple[CellTie, ...]
 
     @property
     def size(self) -> int:
@@ -102,7 +106,16 @@ def build_layout(
                 found[kind][id(model)] = (_parameters(kind, experiment, options), samples, cell_varies)
     pieces: dict[tuple[str, int], Piece] = {}
     free, prior, tie, at = [], [], [], 0
+    ties: list[CellTie] = []
     for kind in KINDS:
+        if kind == "crystal":
+            ties = _cell_ties(found["crystal"], options.cell_restraints, at)
+            for number, tied in enumerate(t for t in ties if t.at is not None):
+                pieces["cell", number] = Piece("cell", number, CommonCell(tied.target), at, CommonCell.size)
+                free.append(tied.weight > 0)
+                prior.append(np.zeros(CommonCell.size))
+                tie.append(np.arange(at, at + CommonCell.size))
+                at += CommonCell.size
         for number, (key, (parameters, samples, cell_varies)) in enumerate(found[kind].items()):
             pieces[kind, key] = Piece(kind, number, parameters, at, parameters.size * samples)
             moves = np.tile(~_fixed(kind, parameters, options), samples)
@@ -122,8 +135,31 @@ def build_layout(
                 mean[own[kind].rows] = own[kind].parameters.values_of(getattr(target, kind))
     return Layout(
         tuple(pieces.values()), of_experiment, np.concatenate(free), np.concatenate(prior), mean, np.concatenate(tie),
-        _drift(tuple(pieces.values()), options.priors), smoothing,
+        _drift(tuple(pieces.values()), options.priors), smoothing, tuple(ties),
     )  # fmt: skip
+
+
+def _cell_ties(
+    crystals: dict[int, tuple[Any, int, bool]], restraints: tuple[CellRestraint, ...], at: int
+) -> list[CellTie]:
+    """The restraints on the crystals found; common cells take places in the border from ``at`` on."""
+    ties = []
+    groups: dict[str, list[int]] = {}
+    cells = []
+    for number, (parameters, samples, cell_varies) in enumerate(crystals.values()):
+        cells.append(parameters.crystal.cell)
+        if samples == 1 or not cell_varies:
+            groups.setdefault(parameters.crystal.space_group_hall, []).append(number)
+    for restraint in restraints:
+        for members in groups.values():
+            weight = weights(restraint.sigmas)
+            if restraint.values is not None:
+                ties.append(CellTie(tuple(members), np.array(restraint.values, dtype=np.float64), weight, None))
+            elif len(members) > 1:
+                mean = np.mean([cells[n] for n in members], axis=0)
+                ties.append(CellTie(tuple(members), mean, weight, at))
+                at += CommonCell.size
+    return ties
 
 
 def _drift(pieces: tuple[Piece, ...], priors: Priors | None) -> tuple[np.ndarray, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mxdask.modelfit.cell_ties import CellRestraint
+
 OutlierMethod = Literal["null", "tukey", "mcd"]
 
 
@@ -47,6 +49,7 @@ class FitOptions:
     goniometer_fix : whether the goniometer stays.
     hierarchy_level : 0 moves all panels of a detector as one body, n the groups at level n.
     priors : None for none, as in DIALS.
+    cell_restraints : cells tied to a target or to each other; crystals whose cell varies along the scan are left out.
     outlier : rejection on the residuals of the starting model: Tukey's fences, minimum covariance determinant, none.
     auto_reduction : what to do with a model that has too few reflections per parameter: hold it, or raise.
     close_to_spindle : Å⁻², reflections with |axis·(s1 × s0)| below are left out.
@@ -64,6 +67,7 @@ class FitOptions:
     goniometer_fix: bool = True
     hierarchy_level: int = 0
     priors: Priors | None = None
+    cell_restraints: tuple[CellRestraint, ...] = ()
     outlier: OutlierMethod = "tukey"
     tukey_multiplier: float = 1.5
     minimum_outlier_job: int = 20

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import numpy as np
 
 from mxdask.modelfit.mcd import mcd_outliers
 from mxdask.modelfit.options import FitOptions
+from mxdask.modelfit.part import Hands, OwnHands
 from mxdask.modelfit.selection import Observations
 from mxdask.models import ExperimentList
 
@@ -16,10 +18,15 @@ log = logging.getLogger(__name__)
 LEAST_FOR_TUKEY = 8  # quartiles of fewer values say nothing
 BLOCK_WIDTH = 18.0  # degrees
 PER_BLOCK = 50
+JOBS_PER_PART = 16
 
 
 def find_outliers(
-    experiments: ExperimentList, data: list[Observations], residuals: list[np.ndarray], options: FitOptions
+    experiments: ExperimentList,
+    data: list[Observations],
+    residuals: list[np.ndarray],
+    options: FitOptions,
+    hands: Hands | None = None,
 ) -> list[np.ndarray]:
     """Per experiment (n,) mask of outliers among its residuals (n, 3).
 
@@ -31,11 +38,13 @@ def find_outliers(
     if options.outlier == "null":
         return masks
     small = [i for i, r in enumerate(residuals) if 0 < len(r) < options.minimum_outlier_job]
-    for i, values in enumerate(residuals):
-        if len(values) < options.minimum_outlier_job:
-            continue
-        for rows in _blocks(experiments, data[i], i, options):
-            masks[i][rows] = _judge(values[rows], options)
+    large = [i for i, r in enumerate(residuals) if len(r) >= options.minimum_outlier_job]
+    jobs = [(i, rows) for i in large for rows in _blocks(experiments, data[i], i, options)]
+    parts = [jobs[a : a + JOBS_PER_PART] for a in range(0, len(jobs), JOBS_PER_PART)]
+    items = [([residuals[i][rows] for i, rows in part], options) for part in parts]
+    found = (OwnHands() if hands is None else hands).map(_judge_each, items, "outliers")
+    for (i, rows), outliers in zip(jobs, itertools.chain.from_iterable(found), strict=True):
+        masks[i][rows] = outliers
     if small:
         # In an order that does not depend on that of the experiments.
         small.sort(key=lambda i: experiments[i].identifier)
@@ -45,6 +54,10 @@ def find_outliers(
         for i, mask in zip(small, flags, strict=True):
             masks[i] = mask
     return masks
+
+
+def _judge_each(jobs: list[np.ndarray], options: FitOptions) -> list[np.ndarray]:
+    return [_judge(values, options) for values in jobs]
 
 
 def _judge(values: np.ndarray, options: FitOptions) -> np.ndarray:

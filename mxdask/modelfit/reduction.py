@@ -41,8 +41,14 @@ def reduced(
 def _groups(experiments: ExperimentList, layout: Layout, data: list[Observations]) -> list[tuple[str, np.ndarray, int]]:
     """Title, parameter numbers and reflections of each group."""
     out = []
+    users_of: dict[tuple[str, int], list[int]] = {}
+    for i, own in enumerate(layout.of_experiment):
+        for piece in own.values():
+            users_of.setdefault((piece.kind, piece.number), []).append(i)
     for piece in layout.pieces:
-        users = [i for i, own in enumerate(layout.of_experiment) if own[piece.kind] is piece]
+        if piece.kind == "cell":  # determined by its crystals
+            continue
+        users = users_of[piece.kind, piece.number]
         names = list(dict.fromkeys(experiments[i].name for i in users))
         title = f"{piece.kind} of {names[0] if len(names) == 1 else f'{names[0]} and {len(names) - 1} other sweeps'}"
         rows = np.arange(piece.at, piece.at + piece.size)

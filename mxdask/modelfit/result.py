@@ -81,9 +81,16 @@ def parameter_esds(problem: Problem, blocks: list[np.ndarray] | None) -> dict[st
 def updated_experiments(problem: Problem, full: np.ndarray, blocks: list[np.ndarray] | None) -> ExperimentList:
     """The experiments with every model at its refined values; sharing is kept."""
     models: dict[tuple[str, int], Any] = {}
+    given = {
+        (kind, piece.number): getattr(experiment, kind)
+        for experiment, own in zip(problem.experiments, problem.layout.of_experiment, strict=True)
+        for kind, piece in own.items()
+    }
     for piece in problem.layout.pieces:
+        if piece.kind == "cell":
+            continue
         if not np.any(problem.free[piece.rows]) and not np.any(full[piece.rows]) and piece.kind != "crystal":
-            models[piece.kind, piece.number] = _unchanged(problem, piece.kind, piece.number)
+            models[piece.kind, piece.number] = given[piece.kind, piece.number]
         elif piece.kind == "crystal":
             models["crystal", piece.number] = _crystal(problem, piece.number, full, blocks)
         else:
@@ -94,15 +101,8 @@ def updated_experiments(problem: Problem, full: np.ndarray, blocks: list[np.ndar
     )
 
 
-def _unchanged(problem: Problem, kind: str, number: int) -> Any:
-    for experiment, own in zip(problem.experiments, problem.layout.of_experiment, strict=True):
-        if own[kind].number == number:
-            return getattr(experiment, kind)
-    raise LookupError(kind)
-
-
 def _crystal(problem: Problem, number: int, full: np.ndarray, blocks: list[np.ndarray] | None) -> Crystal:
-    piece = next(p for p in problem.layout.pieces if p.kind == "crystal" and p.number == number)
+    piece = problem.crystals[number]
     parameters, smoothing = piece.parameters, problem.smoothing_of(piece)
     if smoothing is not None:
         edges = smoothing.array_start + np.arange(smoothing.n_images + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mxdask.modelfit.fit import fit, select
 from mxdask.modelfit.options import FitOptions
+from mxdask.modelfit.part import Hands
 from mxdask.modelfit.result import FitResult
 from mxdask.modelfit.smoother import Smoothing
 from mxdask.models import ExperimentList
@@ -17,6 +18,7 @@ def refine_varying(
     smoothing: tuple[Smoothing | None, ...],
     *,
     reference: ExperimentList | None = None,
+    hands: Hands | None = None,
 ) -> FitResult:
     """Refine with crystals sampled along their scans, starting from static ones.
 
@@ -31,5 +33,5 @@ def refine_varying(
     FitResult whose crystals carry ``A_at_scan_points`` at the n + 1 image boundaries; ``xyzcal`` are those of the
     block's model; the covariance of B stays that of the static solution given.
     """
-    selection = select(experiments, reflections, options, as_predicted=True)
-    return fit(experiments, reflections, selection, options, smoothing=smoothing, reference=reference)
+    selection = select(experiments, reflections, options, as_predicted=True, hands=hands)
+    return fit(experiments, reflections, selection, options, smoothing=smoothing, reference=reference, hands=hands)

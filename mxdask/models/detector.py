@@ -231,9 +231,15 @@ class Detector:
         return float(1.0 / q.max())
 
     def with_panels(self, panels: tuple[Panel, ...]) -> Detector:
-        """The same detector with moved panels; a hierarchy of several levels is rebuilt flat around the identity."""
+        """The same detector with moved panels.
+
+        Groups of a hierarchy of several levels move with their first panel, as they do when rigid groups are refined;
+        a hierarchy of panels alone is rebuilt around the identity.
+        """
         hierarchy = self.hierarchy
-        if hierarchy is not None:
+        if hierarchy is not None and len(panels) == len(self) and any("panel" not in c for c in hierarchy["children"]):
+            hierarchy = _moved_group(hierarchy, self.panels, panels)
+        elif hierarchy is not None:
             hierarchy = {**hierarchy, "fast_axis": [1.0, 0.0, 0.0], "slow_axis": [0.0, 1.0, 0.0],
                          "origin": [0.0, 0.0, 0.0], "children": [{"panel": i} for i in range(len(panels))]}  # fmt: skip
         return Detector(panels, hierarchy)
@@ -242,3 +248,25 @@ class Detector:
         return len(self) == len(other) and all(
             a.is_similar_to(b) for a, b in zip(self.panels, other.panels, strict=True)
         )
+
+
+def _moved_group(group: dict[str, Any], before: tuple[Panel, ...], after: tuple[Panel, ...]) -> dict[str, Any]:
+    """A group of the hierarchy and all below it, moved as the first panel of each was."""
+    children = [c if "panel" in c else _moved_group(c, before, after) for c in group["children"]]
+    moved = {**group, "children": children}
+    first = _first_panel(group)
+    if first is None or np.array_equal(before[first].d_matrix, after[first].d_matrix):
+        return moved
+    old, new = (np.column_stack([p.fast_axis, p.slow_axis, p.normal]) for p in (before[first], after[first]))
+    turn = new @ np.linalg.inv(old)
+    moved["fast_axis"] = (turn @ group["fast_axis"]).tolist()
+    moved["slow_axis"] = (turn @ group["slow_axis"]).tolist()
+    moved["origin"] = (turn @ (group["origin"] - before[first].origin) + after[first].origin).tolist()
+    return moved
+
+
+def _first_panel(group: dict[str, Any]) -> int | None:
+    if "panel" in group:
+        return int(group["panel"])
+    found = (_first_panel(child) for child in group.get("children", []))
+    return next((panel for panel in found if panel is not None), None)

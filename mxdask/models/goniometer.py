@@ -100,6 +100,15 @@ class Goniometer:
     def is_multi_axis(self) -> bool:
         return self.axes is not None
 
+    def with_scan_axis_inverted(self) -> Goniometer:
+        """The scan axis turned round; also in the list of axes, which alone is stored if there is one."""
+        points = self.setting_rotation_at_scan_points
+        if self.axes is not None:
+            axes = self.axes.copy()
+            axes[self.scan_axis] *= -1.0
+            return Goniometer.multi_axis(axes, self.angles, self.names, self.scan_axis, points)
+        return Goniometer.single_axis(-self.rotation_axis, self.fixed_rotation, self.setting_rotation, points)
+
     def rotation(self, phi: Any) -> np.ndarray:
         """S·R(e, φ)·F for φ in radians: (3, 3), or (n, 3, 3) for an array."""
         return self.setting_rotation @ rotation_matrix(self.rotation_axis, phi) @ self.fixed_rotation

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from mxdask.errors import ParameterError
+from mxdask.modelfit.cell_ties import CellRestraint
 from mxdask.modelfit.options import FitOptions, Priors
 from mxdask.params import StepParams
 
@@ -29,7 +31,31 @@ class BeamParams(StepParams):
     fix: tuple[BeamWord, ...] = _field(("in_spindle_plane", "wavelength"), description="Parts of the beam to hold")
 
 
+class TieToTarget(StepParams):
+    values: tuple[float, float, float, float, float, float] | None = _field(
+        None, description="Cell that the crystals' cells are restrained to", unit="Å, °"
+    )
+    sigmas: tuple[float, float, float, float, float, float] | None = _field(
+        None, description="σ of each constant; 0: not restrained", unit="Å, °"
+    )
+
+
+class TieToGroup(StepParams):
+    sigmas: tuple[float, float, float, float, float, float] | None = _field(
+        None,
+        description="Restrain the cells of crystals with one space group to their mean: σ of each constant; "
+        "0: not restrained; default: cells are free",
+        unit="Å, °",
+    )
+
+
+class CellRestraints(StepParams):
+    tie_to_target: TieToTarget = TieToTarget()
+    tie_to_group: TieToGroup = TieToGroup()
+
+
 class UnitCellParams(StepParams):
+    restraints: CellRestraints = CellRestraints()
     force_static: bool | None = _field(
         None, description="Keep the cell constant along the scan while the orientation varies; Auto: for sweeps < 36°"
     )
@@ -176,6 +202,7 @@ def fit_options(params: Params) -> FitOptions:
         goniometer_fix=model.goniometer.fix,
         hierarchy_level=model.detector.hierarchy_level,
         priors=_priors(refinement.restraints),
+        cell_restraints=cell_restraints(model.crystal.unit_cell.restraints),
         outlier=use.outlier.algorithm,
         tukey_multiplier=use.outlier.tukey.iqr_multiplier,
         minimum_outlier_job=use.outlier.minimum_number_of_reflections,
@@ -191,6 +218,20 @@ def fit_options(params: Params) -> FitOptions:
         seed=use.random_seed,
         max_iterations=refinement.refinery.max_iterations,
     )
+
+
+def cell_restraints(given: CellRestraints) -> tuple[CellRestraint, ...]:
+    """The engine's restraints.
+
+    Raises
+    ------
+    ParameterError : a target without σ, or the other way about.
+    """
+    target, group = given.tie_to_target, given.tie_to_group
+    if (target.values is None) != (target.sigmas is None):
+        raise ParameterError("tie_to_target needs both values=a,b,c,α,β,γ and sigmas of the six")
+    found = [] if target.values is None or target.sigmas is None else [CellRestraint(target.sigmas, target.values)]
+    return tuple([*found, CellRestraint(group.sigmas)] if group.sigmas is not None else found)
 
 
 def _priors(restraints: Restraints) -> Priors | None:

@@ -11,7 +11,7 @@ import numpy as np
 from mxdask.models import Crystal
 from mxdask.refine.plan import State
 from mxdask.refine.task import SetResult
-from mxdask.text import text_table
+from mxdask.text import text_table, with_esds
 
 log = logging.getLogger(__name__)
 
@@ -113,17 +113,3 @@ def log_summary(summary: dict[str, Any]) -> None:
     for row in summary["rows"]:
         if row["status"] == "ok" and row["reason"]:
             log.info("%s: %s", row["sweep"], row["reason"])
-
-
-def with_esds(values: list[float], esds: list[float] | None) -> str:
-    """Numbers with their standard deviation in the last digits: 78.12(3)."""
-    if esds is None:
-        return " ".join(f"{v:.3f}" for v in values)
-    return " ".join(_with_esd(v, e) for v, e in zip(values, esds, strict=True))
-
-
-def _with_esd(value: float, esd: float) -> str:
-    if not esd > 1e-6:
-        return f"{value:.4g}"
-    digits = max(0, int(np.ceil(-np.log10(esd / 1.95))))
-    return f"{value:.{digits}f}({round(esd * 10**digits)})"

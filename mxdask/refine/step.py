@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from mxdask.errors import MxdaskError
 from mxdask.flow import Failed, Flow
+from mxdask.flow.failed import Guarded
 from mxdask.models import Experiment, ExperimentList
 from mxdask.refine import sharing
 from mxdask.refine.output import assemble
@@ -23,6 +26,8 @@ log = logging.getLogger(__name__)
 # Σw r² per reflection may grow by this factor when geometries are made one; if it grows more, they are not one.
 MAX_GROWTH = 2.0
 MAX_VOLUME_CHANGE = 0.5
+# Experiments from which on a set is spread over tasks instead of being one.
+LARGE_SET = 64
 
 # Rows of a set → its result; row → (χ²_reduced, reflections used) with its own geometry.
 Results = dict[tuple[int, ...], SetResult]
@@ -83,7 +88,8 @@ def _groups(state: State, params: Params) -> list[list[int]]:
 def _sets(state: State, params: Params) -> list[list[int]]:
     """Rows of each task: experiments connected by shared models."""
     good = state.good
-    if not params.separate_independent_sets:
+    tied = params.refinement.parameterisation.crystal.unit_cell.restraints.tie_to_group.sigmas is not None
+    if tied or not params.separate_independent_sets:
         return [good] if good else []
     part = ExperimentList([state.experiments[row] for row in good])
     return [[good[i] for i in rows] for rows in sharing.connected_sets(part)]
@@ -131,7 +137,7 @@ def _refine_sets(
         noise = None if quality is None or len(rows) == 1 else float(np.median([quality[row][0] for row in rows]))
         items.append((*item, params, noise))
     results: Results = {}
-    for rows, result in zip(sets, flow.map(refine_set, items, name="refine", keep=True), strict=True):
+    for rows, result in zip(sets, _map_sets(items, flow), strict=True):
         if isinstance(result, Failed):
             _fail(state, rows, result)
             continue
@@ -139,6 +145,33 @@ def _refine_sets(
         results[tuple(rows)] = result
     state.table = put_back(state.experiments, state.table, [(rows, r.final) for rows, r in results.items()])
     return results
+
+
+def _map_sets(items: list[tuple[Any, ...]], flow: Flow) -> list[Any]:
+    """Each set's result: small sets are a task each, large ones are spread over many tasks, one after the other."""
+    small = [i for i, item in enumerate(items) if len(item[0]) < LARGE_SET]
+    results = dict(zip(small, flow.map(refine_set, [items[i] for i in small], name="refine", keep=True), strict=True))
+    for i, item in enumerate(items):
+        if i not in results:
+            results[i] = Guarded(refine_set)(*item, OnDask(flow))
+    return [results[i] for i in range(len(items))]
+
+
+class OnDask:
+    """Works on the parts of a large set as tasks of Dask graphs (:class:`mxdask.modelfit.part.Hands`)."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+
+    def place(self, parts: Sequence[Any]) -> list[Any]:
+        return self._flow.place(parts, name="refine-place")
+
+    def map(self, function: Callable[..., Any], items: Sequence[tuple[Any, ...]], name: str) -> list[Any]:
+        results = self._flow.map(function, items, name=name)
+        for result in results:
+            if isinstance(result, Failed):
+                raise MxdaskError(result.reason)
+        return results
 
 
 def _keep_apart_what_differs(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from mxdask.errors import MxdaskError
 from mxdask.modelfit.fit import Selection, fit, select, select_flagged
 from mxdask.modelfit.options import FitOptions
+from mxdask.modelfit.part import Hands
 from mxdask.modelfit.result import FitResult
+from mxdask.modelfit.selection import observations
 from mxdask.modelfit.static import refine_static
 from mxdask.modelfit.varying import refine_varying
 from mxdask.models import ExperimentList
@@ -44,7 +45,11 @@ def refine_alone(experiments: ExperimentList, reflections: ReflectionTable, para
 
 
 def refine_set(
-    experiments: ExperimentList, reflections: ReflectionTable, params: Params, noise: float | None = None
+    experiments: ExperimentList,
+    reflections: ReflectionTable,
+    params: Params,
+    noise: float | None = None,
+    hands: Hands | None = None,
 ) -> SetResult:
     """All macrocycles of experiments that are refined together.
 
@@ -53,6 +58,7 @@ def refine_set(
     reflections : rows of INPUT_COLUMNS, ids by row of ``experiments``.
     noise : when geometries were just made one, χ² per residual before that: the first macrocycle then keeps the
         outliers that the flags tell, since residuals of crystals that fitted another geometry say nothing.
+    hands : who works on the experiments, for sets that are too large for one task; default: this process.
     """
     options = fit_options(params)
     reference = experiments
@@ -62,14 +68,16 @@ def refine_set(
         if cycle == 0 and noise is not None:
             selection = select_flagged(experiments, reflections, noise)
         else:
-            selection = select(experiments, reflections, options)
-        result = fit(experiments, reflections, selection, options, reference=reference)
+            selection = select(experiments, reflections, options, hands=hands)
+        result = fit(experiments, reflections, selection, options, reference=reference, hands=hands)
         experiments, reflections = result.experiments, result.reflections
     assert result is not None
-    return _vary(result, options, params, reference)
+    return _vary(result, options, params, reference, hands)
 
 
-def _vary(static: FitResult, options: FitOptions, params: Params, reference: ExperimentList) -> SetResult:
+def _vary(
+    static: FitResult, options: FitOptions, params: Params, reference: ExperimentList, hands: Hands | None
+) -> SetResult:
     """The scan-varying macrocycles, for the crystals that can be followed."""
     model = params.refinement.parameterisation
     chosen = [
@@ -80,17 +88,16 @@ def _vary(static: FitResult, options: FitOptions, params: Params, reference: Exp
     result = static
     if any(s is not None for s in smoothing):
         for _ in range(params.n_varying_macrocycles):
-            result = refine_varying(result.experiments, result.reflections, options, smoothing, reference=reference)
+            result = refine_varying(
+                result.experiments, result.reflections, options, smoothing, reference=reference, hands=hands
+            )
     return SetResult(static, result, tuple(c[1] for c in chosen))
 
 
 def unusable(experiments: ExperimentList, reflections: ReflectionTable, params: Params) -> dict[int, str]:
     """Experiments that cannot be refined at all, and why; they must not spoil the set they belong to."""
-    options = replace(fit_options(params), outlier="null")
-    try:
-        counts = [len(d) for d in select(experiments, reflections, options).data]
-    except MxdaskError:
-        counts = [0] * len(experiments)
+    options = fit_options(params)
+    counts = [len(d) for d in observations(experiments, reflections, options)[0]]
     needed = 1 if options.auto_reduction == "fix" else options.min_reflections_per_parameter
     indexed = np.bincount(reflections["id"][reflections["id"] >= 0], minlength=len(experiments))
     return {

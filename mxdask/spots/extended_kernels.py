@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from mxdask._jit import jit
+from mxdask.spots.lanes_kernels import NARROW_LANES, background_lanes, lowest_bit
 
 
 @jit()
@@ -34,16 +35,10 @@ def list_bits(words, first, out, n):
     """Append ``first`` plus the positions of the set bits to ``out``; the new length of the list."""
     for w in range(words.size):
         word = words[w]
-        start = first + 64 * w
         while word != 0:
-            if (word & np.uint64(255)) == 0:
-                word = word >> np.uint64(8)
-                start += 8
-                continue
-            out[n] = start
-            n += np.int64(word & np.uint64(1))
-            word = word >> np.uint64(1)
-            start += 1
+            out[n] = first + 64 * w + lowest_bit(word)
+            word &= word - np.uint64(1)
+            n += 1
     return n
 
 
@@ -70,24 +65,24 @@ def list_kept(dispersed, valid_bits, width, eroded, kept, out):
 
 
 @jit()
-def sum_background(raw, background, first, n_rows, step, n, number, total):
-    """Number and sum of the background pixels in each of n columns, over n_rows rows.
+def sum_background(raw, background, width, above, below, left, right, number, total):
+    """Number and sum of the background pixels in the columns left..right − 1, over the rows above..below − 1.
 
     Parameters
     ----------
-    raw, background : (slow·fast,), read from flat index ``first`` on, ``step`` apart from row to row. Flat, because
-        every slice of an array in this loop would count references, which takes longer than the sums.
+    raw, background : (slow·fast,), flat. number, total : (fast,) i4, output.
     """
-    for i in range(n):
-        m, x = np.int32(0), np.int32(0)
-        # Unsigned, so that no index can count from the end of the array.
-        at, apart = np.uint64(first + i), np.uint64(step)
-        for _ in range(n_rows):
-            used = np.int32(background[at])
-            m = np.int32(m + used)
-            x = np.int32(x + np.int32(used * np.int32(raw[at])))
-            at = at + apart
-        number[i], total[i] = m, x
+    if width >= NARROW_LANES:
+        for first in range(left, right, NARROW_LANES):
+            c = min(first, width - NARROW_LANES)
+            background_lanes(raw, background, above * width + c, below - above, width, number, total, c)
+        return
+    for c in range(left, right):
+        number[c] = total[c] = 0
+        for row in range(above, below):
+            if background[row * width + c] != 0:
+                number[c] += 1
+                total[c] += np.int64(raw[row * width + c])
 
 
 @jit()
@@ -95,17 +90,24 @@ def test_run(raw, background, shape, rule, row, first, end, number, total, stron
     """Test the pixels first..end − 1 of a row against the background; the new length of the list of strong pixels."""
     height, width = shape
     ky, kx = rule.ky + 2, rule.kx + 2
-    left, right = max(first - kx, 0), min(end + kx, width)
     above, below = max(row - ky, 0), min(row + ky + 1, height)
-    sum_background(raw, background, above * width + left, below - above, width, right - left, number, total)
+    left, right = max(first - kx, 0), min(first + kx + 1, width)
+    sum_background(raw, background, width, above, below, left, min(end + kx, width), number, total)
+    m, x = 0, 0
+    for c in range(left, right - 1):
+        m += number[c]
+        x += total[c]
     for i in range(first, end):
+        # The window of pixel i gains a column on its right, once on the panel, and then loses one on its left.
+        if i + kx < width or i == first:
+            m += number[min(i + kx, width - 1)]
+            x += total[min(i + kx, width - 1)]
+        if i > first and i - kx > 0:
+            m -= number[i - kx - 1]
+            x -= total[i - kx - 1]
         v = np.int64(raw[row * width + i])
         if v <= rule.floor or v < rule.low or v > rule.high:
             continue
-        m, x = 0, 0
-        for c in range(max(i - kx, 0) - left, min(i + kx + 1, width) - left):
-            m += number[c]
-            x += total[c]
         net = x - m * rule.pedestal
         mean = net / m if m >= 2 else 0.0
         if net >= 0 and v - rule.pedestal >= mean + rule.n_strong * np.sqrt(rule.gain * mean):

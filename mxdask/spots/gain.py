@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from mxdask.errors import MxdaskError
+from mxdask.errors import FileError, MxdaskError
+from mxdask.images import open_stack
+from mxdask.models import Experiment
 from mxdask.spots.threshold import box_counts
 
 
@@ -42,3 +44,39 @@ def estimate_gain(image: np.ndarray, mask: np.ndarray, kernel_size: tuple[int, i
         raise MxdaskError("gain: variance/mean is the same in all windows; the image is not one of photon counts")
     reach = 1.5 * (high - low)
     return float(np.median(index[(index >= low - reach) & (index <= high + reach)]))
+
+
+def sweep_gains(experiment: Experiment, kernel_size: tuple[int, int], max_images: int) -> list[tuple[int, int, float]]:
+    """(image number, panel, gain) of up to ``max_images`` images, evenly spread over the sweep.
+
+    Images that cannot be read, and panels without a complete window, are left out.
+
+    Raises
+    ------
+    MxdaskError : no image gave an estimate.
+    """
+    assert experiment.detector is not None
+    stack = open_stack(experiment)
+    first, end = stack.array_range
+    chosen = np.unique(np.linspace(first, end - 1, min(max_images, end - first)).astype(int))
+    found, problem = [], ""
+    with stack.reader() as reader:
+        for z in chosen.tolist():
+            try:
+                frames = reader.read(z)
+            except FileError as error:
+                problem = str(error)
+                continue
+            for number, (frame, mask, panel) in enumerate(
+                zip(frames, stack.mask_of(z), experiment.detector.panels, strict=True)
+            ):
+                low, high = panel.trusted_range
+                try:
+                    gain = estimate_gain(frame, mask & (frame >= low) & (frame <= high), kernel_size)
+                except MxdaskError as error:
+                    problem = str(error)
+                    continue
+                found.append((z + 1, number, gain))
+    if not found:
+        raise MxdaskError(f"{experiment.name}: {problem}")
+    return found

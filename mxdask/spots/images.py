@@ -98,27 +98,32 @@ def panel_tables(mask: np.ndarray, number: int, experiment: Experiment, params: 
         frame = (panel.fast_axis, panel.slow_axis, panel.origin, experiment.beam.s0)
         geometry = b"".join(v.tobytes() for v in frame), panel.px_mm_strategy, panel.mu, panel.thickness
     key = id(mask), number, panel.pixel_size, panel.gain, params.model_dump_json(), geometry
+    # Made under the lock: threads that start together would each hold the working memory of making the same.
     with _tables_lock:
         if key in _tables:
             _tables.move_to_end(key)
-            return _tables[key]
-    valid = mask & pixel_mask(panel, number, experiment.beam, f)
+        else:
+            _tables[key] = _make_panel_tables(mask, number, experiment, params)
+        while len(_tables) > _CACHED:
+            _tables.popitem(last=False)
+        return _tables[key]
+
+
+def _make_panel_tables(mask: np.ndarray, number: int, experiment: Experiment, params: Params) -> Tables | RadialTables:
+    assert experiment.detector is not None
+    panel = experiment.detector[number]
+    valid = mask & pixel_mask(panel, number, experiment.beam, params.filter)
     if params.region_of_interest is not None:
         x0, x1, y0, y1 = params.region_of_interest
         inside = np.zeros_like(valid)
         inside[max(y0, 0) : y1, max(x0, 0) : x1] = True
         valid &= inside
-    if radial:
+    if params.threshold.algorithm == "radial_profile":
         assert experiment.beam is not None
-        tables: Any = make_radial_tables(valid, panel, experiment.beam, params.threshold.radial_profile.n_bins)
-    else:
-        rule = make_rule(params.threshold.dispersion, panel.trusted_range, panel.gain, panel.pedestal, 0.0)
-        tables = make_tables(valid, rule)
-    with _tables_lock:
-        _tables[key] = tables
-        while len(_tables) > _CACHED:
-            _tables.popitem(last=False)
-    return tables
+        return make_radial_tables(valid, panel, experiment.beam, params.threshold.radial_profile.n_bins)
+    return make_tables(
+        valid, make_rule(params.threshold.dispersion, panel.trusted_range, panel.gain, panel.pedestal, 0.0)
+    )
 
 
 def make_thresholds(stack: ImageStack, experiment: Experiment, params: Params) -> list[FrameThreshold]:
@@ -200,7 +205,7 @@ def _one_image(
     """Threshold one image; an image that cannot be used is a row that says why."""
     nothing = [None] * len(panels)
     try:
-        frames = reader.read(z)
+        frames = reader.read_lit(z)
     except FileError as error:
         return ImageRow(z, 0, 0.0, 0, str(error), bad_input=True), nothing
     strong = [t.find(_as_counts(frame)) for t, frame in zip(thresholds, frames, strict=True)]

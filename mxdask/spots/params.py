@@ -99,9 +99,15 @@ class Filter(StepParams):
 
 
 class Output(StepParams):
-    """What the table contains."""
+    """What is written."""
 
     shoeboxes: bool = _field(True, "Keep the pixels of the spots (DIALS' integrate needs them to model the profile)")
+    zarr: bool = _field(
+        False,
+        "Keep the images in a Zarr store per sweep as they are read: all later steps can do with the stores and "
+        "converted.expt alone",
+    )
+    codec: Literal["zstd", "lz4"] = _field("zstd", "Of the Zarr stores: zstd for data to keep, lz4 for scratch")
 
 
 class Params(StepParams):
@@ -118,5 +124,12 @@ class Params(StepParams):
     hot_pixel_fraction: float = _field(
         0.5, "Pixels strong on a larger fraction of a sweep's images are reported as hot", gt=0, le=1
     )
-    block_size: int | None = _field(None, "Images per task; None chooses 20 to 50", "images", ge=1)
+    per_image_statistics: bool = _field(False, "Print the table of images (the log file has it always)")
+    write_hot_mask: bool = _field(
+        False, "Add the hot pixels to every sweep's mask: hot_mask_N.pickle, and the .expt that uses them"
+    )
+    hot_mask_prefix: str = _field("hot_mask", "Start of the names of these masks")
+    block_size: int | None = _field(
+        None, "Images per task, and per shard of a Zarr store; None chooses 20 to 50", "images", ge=1
+    )
     output: Output = Output()

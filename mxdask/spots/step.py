@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,17 @@ from mxdask.errors import FileError, MxdaskError, ParameterError
 from mxdask.flow import Failed, Flow
 from mxdask.flow.fingerprint import stat_fingerprint
 from mxdask.images import ImageStack, image_files, open_stack
+from mxdask.images.zarr_store import ZarrStore
 from mxdask.models import Experiment, ExperimentList
+from mxdask.spots.hot_masks import with_hot_masks
+from mxdask.spots.image_table import image_columns, image_table
 from mxdask.spots.images import BlockResult, find_in_block
+from mxdask.spots.keeping import begin_stores, finish_stores
 from mxdask.spots.params import Params
+from mxdask.spots.recording import RecordingStack
 from mxdask.spots.report import histogram, sweep_table
 from mxdask.spots.spots import STRONG_COLUMNS
-from mxdask.spots.sweep import SweepSpots, finish_sweep
+from mxdask.spots.sweep import SweepSpots, finish_sweep, hot_pixels
 from mxdask.table import ReflectionTable
 
 log = logging.getLogger(__name__)
@@ -36,7 +42,7 @@ class Plan:
     ----------
     rows : experiments on these images, in order. stack : None if ``problem`` says why there is none.
     blocks : half-open ranges of frames. excluded : frames not to look at. stamp : state of
-        the image files.
+        the image files. store : where the images are kept on the way, or None.
     """
 
     rows: tuple[int, ...]
@@ -45,6 +51,15 @@ class Plan:
     excluded: frozenset[int] = frozenset()
     stamp: str = ""
     problem: str = ""
+    store: ZarrStore | None = None
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A sweep's spots and, if asked for, all its hot pixels as (panel, slow, fast)."""
+
+    spots: SweepSpots
+    hot: tuple[tuple[int, int, int], ...] = ()
 
 
 def run(
@@ -59,8 +74,8 @@ def run(
 
     Returns
     -------
-    The experiments, the strong spots (columns of ``STRONG_COLUMNS``; id = row of the experiment), and the summary
-    with one row per sweep.
+    The experiments (with their images in Zarr stores, or with new masks, if that was asked for), the strong spots
+    (columns of ``STRONG_COLUMNS``; id = row of the experiment), and the summary with one row per sweep.
 
     Raises
     ------
@@ -68,14 +83,20 @@ def run(
     """
     check(params)
     plans = plan(experiments, params)
+    folder = flow.run_dir or Path.cwd()
+    if params.output.zarr:
+        plans = _with_stores(experiments, plans, params, folder)
     results = flow.compute([_sweep_node(flow, experiments, p, params) for p in plans], name="find-spots")
     tables, rows = [], []
+    hot: dict[int, Sequence[tuple[int, int, int]]] = {}
     for p, result in zip(plans, results, strict=True):
         found = _outcome(experiments, p, result)
         rows.append(found.row)
+        if isinstance(result, Reduced):
+            hot |= dict.fromkeys(p.rows, result.hot)
         if found.table is not None and len(found.table):
             tables.append(_with_ids(found.table, experiments, p.rows))
-        _log_sweep(found)
+        _log_sweep(found, params.per_image_statistics)
     if all(row["status"] == "failed" for row in rows):
         raise MxdaskError(rows[0]["reason"] if rows else "no experiments: import images first")
     identifiers = dict(enumerate(experiments.identifiers))
@@ -88,7 +109,24 @@ def run(
         "rows": rows,
     }
     log.info("%s", sweep_table(rows))
+    if params.output.zarr:
+        experiments = finish_stores(experiments, [(p.rows, p.store) for p in plans], flow)
+        summary["experiments_file"] = "converted.expt"
+    if params.write_hot_mask:
+        experiments = with_hot_masks(experiments, hot, folder, params.hot_mask_prefix)
+        summary.setdefault("experiments_file", "masked.expt")
     return experiments, table, summary
+
+
+def _with_stores(experiments: ExperimentList, plans: list[Plan], params: Params, folder: Path) -> list[Plan]:
+    """The plans with a store for every sweep, cut as the stores are."""
+    size = params.block_size or _SMALL_BLOCK
+    readable = [p.rows for p in plans if p.stack is not None]
+    stores = begin_stores(experiments, readable, folder, block=size, codec=params.output.codec)
+    found = {rows: store for rows, store in zip(readable, stores, strict=True) if store is not None}
+    return [
+        replace(p, store=found[p.rows], blocks=tuple(found[p.rows].blocks())) if p.rows in found else p for p in plans
+    ]
 
 
 def check(params: Params) -> None:
@@ -155,12 +193,13 @@ def _sweep_node(flow: Flow, experiments: ExperimentList, p: Plan, params: Params
     blocks = []
     for first, end in p.blocks:
         excluded = frozenset(z for z in p.excluded if first <= z < end)
-        block = (p.stack, experiment, params, (first, end), excluded, p.stamp)
+        stack = p.stack if p.store is None else RecordingStack.of(p.stack, p.store, (first, end))
+        block = (stack, experiment, params, (first, end), excluded, p.stamp)
         blocks.append(flow.task(find_in_block, *block, name="find-spots", keep=True))
     return flow.task(_reduce, experiment, params, blocks, name="join-spots")
 
 
-def _reduce(experiment: Experiment, params: Params, blocks: Sequence[BlockResult | Failed]) -> SweepSpots:
+def _reduce(experiment: Experiment, params: Params, blocks: Sequence[BlockResult | Failed]) -> Reduced:
     """Join the blocks of one sweep.
 
     Raises
@@ -171,10 +210,14 @@ def _reduce(experiment: Experiment, params: Params, blocks: Sequence[BlockResult
     if len(done) < len(blocks):
         failed = next(b for b in blocks if isinstance(b, Failed))
         raise FileError(failed.reason) if failed.bad_input else MxdaskError(failed.reason)
-    return finish_sweep(experiment, params, done)
+    hot = hot_pixels(experiment, done, params.hot_pixel_fraction) if params.write_hot_mask else ()
+    spots = finish_sweep(experiment, params, done)
+    assert spots.table is not None
+    row = spots.row | image_columns(experiment, spots.table, done)
+    return Reduced(SweepSpots(spots.table, row), tuple(hot))
 
 
-def _outcome(experiments: ExperimentList, p: Plan, result: SweepSpots | Failed) -> SweepSpots:
+def _outcome(experiments: ExperimentList, p: Plan, result: Reduced | Failed) -> SweepSpots:
     """The sweep's result with its identity; a failure becomes a row like the others."""
     experiment = experiments[p.rows[0]]
     row: dict[str, Any] = {"sweep": experiment.name, "identifier": experiment.identifier}
@@ -183,13 +226,16 @@ def _outcome(experiments: ExperimentList, p: Plan, result: SweepSpots | Failed) 
             log.debug("%s", result.detail)
         row |= {"status": "failed", "reason": result.reason, "bad_input": result.bad_input, "n_spots": 0}
         return SweepSpots(None, row)
-    return SweepSpots(result.table, row | result.row)
+    return SweepSpots(result.spots.table, row | result.spots.row)
 
 
 def _with_ids(table: ReflectionTable, experiments: ExperimentList, rows: Sequence[int]) -> ReflectionTable:
-    """Spots belong to the first experiment on their images whose scan covers them."""
+    """Spots belong to the first experiment on their images whose scan covers them; of stills, to that of the image."""
     ids = np.full(len(table), -1, np.int32)
     z = table["xyzobs.px.value"][:, 2]
+    if len(rows) > 1 and all(experiments[row].scan is None for row in rows):
+        table["id"] = np.asarray(rows, np.int32)[np.minimum(z.astype(np.int64), len(rows) - 1)]
+        return table
     for row in reversed(rows):
         scan = experiments[row].scan
         inside = np.ones(len(z), bool) if scan is None else (z >= scan.array_range[0]) & (z < scan.array_range[1])
@@ -198,7 +244,7 @@ def _with_ids(table: ReflectionTable, experiments: ExperimentList, rows: Sequenc
     return table
 
 
-def _log_sweep(found: SweepSpots) -> None:
+def _log_sweep(found: SweepSpots, per_image: bool) -> None:
     row = found.row
     if row["status"] == "failed":
         log.warning("%s: %s", row["sweep"], row["reason"])
@@ -208,6 +254,7 @@ def _log_sweep(found: SweepSpots) -> None:
         *(row["sweep"], row["n_spots"], len(row["images"]), row["n_components"]),
         *(row["n_too_small"], row["n_too_large"], row["n_off_centre"]),
     )
+    log.log(logging.INFO if per_image else logging.DEBUG, "%s", image_table(row))
     for image, count in zip(row["images"], row["strong_pixels_per_image"], strict=True):
         log.debug("Found %d strong pixels on image %d", count, image)
     for image, reason in row["bad_images"]:

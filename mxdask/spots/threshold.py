@@ -13,6 +13,8 @@ from mxdask.spots.threshold_kernels import Rule, Scratch, Sums, Tables, find_dis
 
 # With more special pixels than this the wide sums are faster than the narrow ones.
 _MANY_SPECIAL = 0.005
+# That is told from every so many rows.
+_EVERY = 16
 
 
 @dataclass(frozen=True)
@@ -41,23 +43,32 @@ class FrameThreshold(Protocol):
 
 
 def box_counts(valid: np.ndarray, ky: int, kx: int) -> np.ndarray:
-    """(slow, fast) i8 number of set elements within the (2·ky + 1) × (2·kx + 1) window of each element."""
-    height, width = valid.shape
-    table = np.zeros((height + 1, width + 1), dtype=np.int64)
-    table[1:, 1:] = valid.astype(np.int64).cumsum(0).cumsum(1)
-    rows, columns = np.arange(height), np.arange(width)
-    top, bottom = np.clip(rows - ky, 0, height), np.clip(rows + ky + 1, 0, height)
-    left, right = np.clip(columns - kx, 0, width), np.clip(columns + kx + 1, 0, width)
-    rows_summed = table[bottom] - table[top]
-    return np.ascontiguousarray(rows_summed[:, right] - rows_summed[:, left])
+    """(slow, fast) u2 number of set elements within the (2·ky + 1) × (2·kx + 1) window of each element.
+
+    Sixteen bits and nothing of the detector's size besides: of a detector of 16 Mpx every copy counts.
+    """
+    rows_summed = valid.astype(np.uint16)
+    for k in range(1, ky + 1):
+        rows_summed[k:] += valid[:-k]
+        rows_summed[:-k] += valid[k:]
+    counts = rows_summed.copy()
+    for k in range(1, kx + 1):
+        counts[:, k:] += rows_summed[:, :-k]
+        counts[:, :-k] += rows_summed[:, k:]
+    return counts
 
 
 def pack_bits(flags: np.ndarray, *, rest: bool) -> np.ndarray:
     """(slow, words) u8 of (slow, fast) bools, column i in bit i % 64 of word i // 64; ``rest`` fills the last word."""
     height, width = flags.shape
-    padded = np.full((height, -(-width // 64) * 64), rest)
-    padded[:, :width] = flags
-    return np.packbits(padded, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+    packed = np.full((height, -(-width // 64) * 8), 255 * rest, np.uint8)
+    whole = width // 8
+    packed[:, :whole] = np.packbits(flags[:, : 8 * whole], axis=1, bitorder="little")
+    if width % 8:
+        last = np.full((height, 8), rest)
+        last[:, : width % 8] = flags[:, 8 * whole :]
+        packed[:, whole] = np.packbits(last, axis=1, bitorder="little")[:, 0]
+    return packed.view("<u8").astype(np.uint64, copy=False)
 
 
 def make_rule(
@@ -75,6 +86,7 @@ def make_rule(
     gain = (params.gain or 1.0) * detector_gain
     m = np.arange(2, window + 1)
     excess = gain * (m - 1 + params.sigma_background * np.sqrt(2.0 * (m - 1))) / m
+    least_excess = float(excess.min())
     limits = np.clip([np.ceil(trusted_range[0]), np.floor(trusted_range[1])], -(2**31), 2**32 - 1)
     return Rule(
         low=int(limits[0]), high=int(limits[1]), ky=int(ky), kx=int(kx),
@@ -82,7 +94,7 @@ def make_rule(
         gain=float(gain), pedestal=float(pedestal),
         n_background=float(params.sigma_background), n_strong=float(params.sigma_strong),
         floor=float(floor * detector_gain + pedestal), masked_dispersed=int(params.masked_pixels_dispersed),
-        least_excess=float(excess.min()),
+        least_excess=least_excess, sure=int(excess[-1] == least_excess and pedestal == 0),
     )  # fmt: skip
 
 
@@ -95,31 +107,31 @@ def make_tables(valid: np.ndarray, rule: Rule) -> Tables:
     tested = valid & (m >= rule.min_local)
     return Tables(
         valid=valid.astype(np.uint8),
-        n_window=np.where(tested, m, 0).astype(np.uint8 if window < 256 else np.uint16), root=root,
+        n_window=(m * tested).astype(np.uint8 if window < 256 else np.uint16), root=root,
         valid_bits=pack_bits(valid, rest=False),
         start_bits=pack_bits(~valid if rule.masked_dispersed else np.zeros_like(valid), rest=True),
+        full_bits=pack_bits(tested & (m == window), rest=False),
     )  # fmt: skip
 
 
 def _make_sums(width: int, rule: Rule, dtype: type) -> Sums:
-    depth = 2 * rule.ky + 1
-    columns: np.ndarray = np.zeros((2, width + 2 * rule.kx), dtype)
-    boxes: np.ndarray = np.zeros((2, width), dtype)
+    depth, padded = 2 * rule.ky + 1, -(-width // 64) * 64
+    columns: np.ndarray = np.zeros((2, padded + 2 * rule.kx), dtype)
+    boxes: np.ndarray = np.zeros((2, padded), dtype)
     return Sums(np.zeros((depth, width), dtype), columns[0], columns[1], boxes[0], boxes[1])
 
 
 def _make_scratch(shape: tuple[int, int], rule: Rule) -> Scratch:
     height, width = shape
     depth, border = 2 * rule.ky + 1, min(rule.ky, rule.kx) - 1
-    flags = -(-width // 32) * 32
+    words = -(-width // 64)
     extra = np.zeros((3, width), np.int64)
     return Scratch(
-        outside=np.zeros(flags, np.uint8), suspect=np.zeros(flags, np.uint8),
+        near=np.zeros(words, np.uint64), unsure=np.zeros(words, np.uint64),
         special=np.zeros((depth, width + 1), np.int32), n_special=np.zeros(depth, np.int64),
         extra_m=extra[0], extra_x=extra[1], extra_y=extra[2],
-        listed=np.zeros(width + 1, np.int32),
         strong=np.zeros(height * width, np.int32), unusable=np.zeros(height * width, np.int32),
-        dispersed=np.full((height + 2 * border, -(-width // 64) + 2), 2**64 - 1, np.uint64),
+        dispersed=np.full((height + 2 * border, words + 2), 2**64 - 1, np.uint64),
     )  # fmt: skip
 
 
@@ -161,7 +173,7 @@ class DispersionThreshold:
         shape = tables.valid.shape
         window = (2 * rule.ky + 1) * (2 * rule.kx + 1)
         self._n_valid = int(np.count_nonzero(tables.valid))
-        self._sampled = tables.valid[::16, ::4] != 0
+        self._sampled = tables.valid[::_EVERY] != 0
         self._scratch = _make_scratch((shape[0], shape[1]), rule)
         self._background = _Background(tables, rule)
         # The largest value whose square, summed over a whole window, still fits.
@@ -171,7 +183,7 @@ class DispersionThreshold:
     def find(self, frame: np.ndarray) -> StrongPixels:
         """Strong pixels of a (slow, fast) raw frame of unsigned 16, 32 or signed 32-bit integers."""
         sums, small = self._narrow
-        bright = (frame[::16, ::4] > small) & self._sampled
+        bright = (frame[::_EVERY] > small) & self._sampled
         if np.count_nonzero(bright) > _MANY_SPECIAL * bright.size:
             sums, small = self._wide
         n, n_unusable, n_above, total = find_dispersed(

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
-"""Pixels of one frame whose neighbourhood is dispersed: a SIMD pass finds suspects, each of which is tested exactly.
+"""Pixels of one frame whose neighbourhood is dispersed: a SIMD pass tells most, the few it leaves are tested exactly.
 
 Notation of front.md 6.1: over the usable pixels of a window m is their number, x = ΣI, y = ΣI². I is the raw integer
 value; the pedestal p enters only where it does not cancel (m·y − x² is the same with and without it).
@@ -8,6 +8,9 @@ The pass keeps the sums of the last 2·ky + 1 rows of every column in 16 (or, wi
 large for that, negative ones and those outside the trusted range are *special*: they stay out of these sums, and what
 they contribute to the windows around them is kept in 64-bit side sums. Adding both gives m, x, y of any window
 exactly, so the result does not depend on the width that was used.
+
+In 32-bit floating point, with a margin far above the rounding errors, a window is surely not dispersed, or (if all its
+pixels are usable and none is special) surely dispersed, or unsure.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mxdask._jit import jit
+from mxdask.spots.lanes_kernels import LANES, enter_lanes, lowest_bit, window_lanes
 
 # Larger values count as artefacts of the detector: DIALS leaves them out of the sums, yet tests them.
 HUGE = 1 << 24
@@ -32,8 +36,9 @@ class Rule(NamedTuple):
     gain, pedestal : counts per photon (all gains multiplied), and counts at zero photons.
     n_background, n_strong : n_b and n_s. floor : strong pixels are above this value.
     masked_dispersed : 1 if unusable pixels count as dispersed, else 0.
-    least_excess : smallest g·(m − 1 + n_b·√(2(m − 1)))/m of all m > 1: the right side of the test is never below
-        m·(x − m·p) times it.
+    least_excess : smallest e(m) = g·(m − 1 + n_b·√(2(m − 1)))/m of all m > 1: a window is dispersed if
+        y > x²/m + (x − m·p)·e(m).
+    sure : 1 if ``least_excess`` is that of a full window and p is 0, else 0.
     """
 
     low: int
@@ -48,6 +53,7 @@ class Rule(NamedTuple):
     floor: float
     masked_dispersed: int
     least_excess: float
+    sure: int
 
 
 class Tables(NamedTuple):
@@ -61,6 +67,7 @@ class Tables(NamedTuple):
     valid_bits : (slow, words) u8, ``valid`` with column i in bit i % 64 of word i // 64; the rest of the last
         word is 0.
     start_bits : likewise, the pixels that count as dispersed whatever their value; the rest of the last word is 1.
+    full_bits : likewise, the pixels to be tested whose window has no unusable pixel and lies on the panel.
     """
 
     valid: np.ndarray
@@ -68,6 +75,7 @@ class Tables(NamedTuple):
     root: np.ndarray
     valid_bits: np.ndarray
     start_bits: np.ndarray
+    full_bits: np.ndarray
 
 
 class Sums(NamedTuple):
@@ -76,8 +84,8 @@ class Sums(NamedTuple):
     Attributes
     ----------
     memory : (2·ky + 1, fast), values of these rows.
-    column_x, column_y : (fast + 2·kx,), sums of value and square; kx zeros at either end.
-    box_x, box_y : (fast,), the same over the window.
+    column_x, column_y : (64·words + 2·kx,), sums of value and square; column i at i + kx, zeros elsewhere.
+    box_x, box_y : (64·words,), the same over the window.
     """
 
     memory: np.ndarray
@@ -92,69 +100,71 @@ class Scratch(NamedTuple):
 
     Attributes
     ----------
-    outside, suspect : (fast rounded up to 32,) u1, flags of one row.
+    near, unsure : (words,) u8, the pixels of one row that have special pixels in their window, that need the exact
+        test.
     special : (2·ky + 1, fast + 1) i4, columns of the special pixels of the rows in the window.
     n_special : (2·ky + 1,) i8, how many.
     extra_m, extra_x, extra_y : (fast,) i8, over the special pixels in the window: the usable ones less all, Σ, Σ².
-    listed : (fast + 1,) i4. strong, unusable : (slow·fast,) i4, flat indices.
+    strong, unusable : (slow·fast,) i4, flat indices.
     dispersed : (slow + 2r, words + 2) u8, one bit per pixel; round it r = min(ky, kx) − 1 rows and one word
         of ones.
     """
 
-    outside: np.ndarray
-    suspect: np.ndarray
+    near: np.ndarray
+    unsure: np.ndarray
     special: np.ndarray
     n_special: np.ndarray
     extra_m: np.ndarray
     extra_x: np.ndarray
     extra_y: np.ndarray
-    listed: np.ndarray
     strong: np.ndarray
     unusable: np.ndarray
     dispersed: np.ndarray
 
 
 @jit()
-def list_set(flags, out):
-    """Positions of the flags (0 or 1) that are set, and how many; 32 at a time, then 8, are skipped.
+def enter_row(raw, valid, row, low, high, memory, slot, column_x, column_y, kx, special):
+    """Let a row take the place of the one in ``slot`` that leaves the window.
 
-    Nothing depends on a single flag but how far ``out`` advances: scattered flags would defeat the branch prediction.
+    Lists the columns of the special pixels (valid, but not within low..high) and returns their number. Whole arrays
+    and the number of the row: every slice of an array made for a row would count references, which takes as long as
+    a tenth of the row.
     """
-    n = 0
-    words = flags.view(np.uint64)
-    for w in range(0, words.size, 4):
-        if (words[w] | words[w + 1] | words[w + 2] | words[w + 3]) != 0:
-            for k in range(w, w + 4):
-                if words[k] != 0:
-                    for i in range(8 * k, 8 * k + 8):
-                        out[n] = i
-                        n += flags[i]
+    width, n = raw.shape[1], 0
+    lowest, highest = np.uint32(low), np.uint32(high)
+    if width < LANES:
+        return enter_few(raw, valid, row, lowest, highest, memory, slot, column_x, column_y, kx, special)
+    for first in range(0, width, LANES):
+        # The last vector overlaps the one before: what has entered does not enter again.
+        i = min(first, width - LANES)
+        outside = np.uint64(
+            enter_lanes(
+                raw, valid, row * width + i, lowest, highest, memory, slot * width + i, column_x, column_y, i + kx
+            )
+        )
+        outside = outside >> np.uint64(first - i)
+        while outside != 0:
+            special[slot, n] = first + lowest_bit(outside)
+            outside &= outside - np.uint64(1)
+            n += 1
     return n
 
 
 @jit()
-def enter_row(raw, valid, low, high, memory, column_x, column_y, outside):
-    """Let a row take the place of the one that leaves the window.
-
-    Flags the special pixels (valid, but not within low..high); returns whether there are any. As unsigned numbers
-    negative values lie above ``high``.
-    """
-    lowest, highest = np.uint32(low), np.uint32(high)
-    some = np.uint8(0)
-    for i in range(raw.size):
-        good = valid[i] != 0
-        v = np.uint32(raw[i])
+def enter_few(raw, valid, row, lowest, highest, memory, slot, column_x, column_y, kx, special):
+    """The same for panels narrower than a vector."""
+    n = 0
+    for i in range(raw.shape[1]):
+        v = np.uint32(raw[row, i])
         inside = (v >= lowest) & (v <= highest)
-        new = np.int32(v if good & inside else 0)
-        special = np.uint8(good & (not inside))
-        outside[i] = special
-        some |= special
-        old = np.int32(memory[i])
-        change = np.int32(new - old)
-        column_x[i] = column_x[i] + change
-        column_y[i] = column_y[i] + np.int32(change * np.int32(new + old))
-        memory[i] = new
-    return some
+        new, old = np.int64(v if inside and valid[row, i] != 0 else 0), np.int64(memory[slot, i])
+        column_x[i + kx] = column_x[i + kx] + new - old
+        column_y[i + kx] = column_y[i + kx] + new * new - old * old
+        memory[slot, i] = new
+        if valid[row, i] != 0 and not inside:
+            special[slot, n] = i
+            n += 1
+    return n
 
 
 @jit()
@@ -167,24 +177,18 @@ def sum_row(values):
 
 
 @jit()
-def leave_row(memory, column_x, column_y):
-    """Take the oldest row out of the column sums when no row follows."""
-    for i in range(memory.size):
-        old = np.int32(memory[i])
-        column_x[i] = column_x[i] - old
-        column_y[i] = column_y[i] - np.int32(old * old)
-        memory[i] = 0
+def leave_row(memory, slot, column_x, column_y, kx):
+    """Take the row in ``slot`` out of the column sums when no row follows."""
+    for i in range(memory.shape[1]):
+        old = np.int32(memory[slot, i])
+        column_x[i + kx] = column_x[i + kx] - old
+        column_y[i + kx] = column_y[i + kx] - np.int32(old * old)
+        memory[slot, i] = 0
 
 
 @jit()
 def sum_columns(columns, kx, box):
     """Sums of 2·kx + 1 neighbouring column sums."""
-    if kx == 3:
-        c0, c1, c2, c3 = columns[0:], columns[1:], columns[2:], columns[3:]
-        c4, c5, c6 = columns[4:], columns[5:], columns[6:]
-        for i in range(box.size):
-            box[i] = c0[i] + c1[i] + c2[i] + c3[i] + c4[i] + c5[i] + c6[i]
-        return
     box[:] = 0
     for k in range(2 * kx + 1):
         shifted = columns[k:]
@@ -193,28 +197,18 @@ def sum_columns(columns, kx, box):
 
 
 @jit()
-def suspect_row(n_window, box_x, box_y, pedestal, least_excess, suspect):
-    """Flag the pixels whose window may be dispersed: m·(y − (x − m·p)·least_excess) > x² in float32.
-
-    The factor is far above the rounding errors, and ``n_window`` is 0 where no test is wanted.
-    """
-    offset = np.float32(max(pedestal, 0.0) * least_excess)
-    excess = np.float32(least_excess)
-    margin = np.float32(1.00002)
-    for i in range(n_window.size):
-        m = np.float32(n_window[i])
-        x = np.float32(box_x[i])
-        suspect[i] = np.uint8(m * (np.float32(box_y[i]) * margin - (x * excess - m * offset)) > x * x)
-
-
-@jit()
-def suspect_special(special, n_special, kx, width, suspect):
-    """Flag the pixels whose window has special pixels: the fast sums lack these."""
+def mark_near(special, n_special, kx, width, near):
+    """Mark the pixels whose window has special pixels: the fast sums lack these."""
+    near[:] = 0
     for slot in range(n_special.size):
         for k in range(n_special[slot]):
             c = special[slot, k]
-            for i in range(max(c - kx, 0), min(c + kx + 1, width)):
-                suspect[i] = 1
+            first, end = max(c - kx, 0), min(c + kx + 1, width)
+            bits = (np.uint64(1) << np.uint64(end - first)) - np.uint64(1)
+            word, shift = first >> 6, np.uint64(first & 63)
+            near[word] |= bits << shift
+            if (end - 1) >> 6 > word:
+                near[word + 1] |= bits >> (np.uint64(64) - shift)
 
 
 @jit()
@@ -266,36 +260,79 @@ def is_peak(value, m, x, rule):
 
 
 @jit()
-def set_bit(words, i, value):
-    """Set bit i if ``value``."""
-    words[i >> 6] |= np.uint64(value) << np.uint64(i & 63)
+def flag_row(sums_x, sums_y, box_x, box_y, rule, valid, start, full, row, near, dispersed, border, unsure):
+    """Set ``dispersed`` where the fast sums tell, and ``unsure`` where the exact test must; returns how many words
+    have either."""
+    kx = rule.kx
+    window = (2 * rule.ky + 1) * (2 * kx + 1)
+    inverse, excess = np.float32(1.0 / window), np.float32(rule.least_excess)
+    offset = np.float32(max(rule.pedestal, 0.0) * rule.least_excess * window * 1.0001)
+    margin = np.float32(2e-5)
+    low_half = np.uint64(0xFFFFFFFF)
+    sure = ~np.uint64(0) if rule.sure != 0 else np.uint64(0)
+    if kx != 3:
+        sum_columns(sums_x, kx, box_x)
+        sum_columns(sums_y, kx, box_y)
+    n = 0
+    for w in range(unsure.size):
+        i = 64 * w
+        if kx == 3:
+            a = window_lanes(7, sums_x, sums_y, box_x, box_y, i, inverse, excess, offset, margin)
+            b = window_lanes(7, sums_x, sums_y, box_x, box_y, i + LANES, inverse, excess, offset, margin)
+        else:
+            a = window_lanes(1, box_x, box_y, box_x, box_y, i, inverse, excess, offset, margin)
+            b = window_lanes(1, box_x, box_y, box_x, box_y, i + LANES, inverse, excess, offset, margin)
+        half = np.uint64(LANES)
+        maybe = ((a & low_half) | (b << half) | near[w]) & valid[row, w]
+        surely = ((a >> half) | (b & ~low_half)) & maybe & full[row, w] & ~near[w] & sure
+        dispersed[row + border, w + 1] = start[row, w] | surely
+        unsure[w] = maybe & ~surely
+        n += maybe != 0
+    return n
 
 
 @jit()
-def test_suspects(
-    raw, valid, n_window, root, rule, box_x, box_y, extra, listed, n_listed, dispersed, peaks, first, strong, n
-):
-    """Set ``dispersed`` for one row; with ``peaks``, list those that are peaks too. Returns the new length of the list.
+def test_unsure(raw, n_window, row, root, rule, box_x, box_y, extra_m, extra_x, extra_y, unsure, dispersed, border):
+    """Set ``dispersed`` for the pixels of one row that need the exact test.
 
     Arrays come one by one: taking them out of tuples for every pixel would count references.
     """
-    extra_m, extra_x, extra_y = extra
-    for k in range(n_listed):
-        i = listed[k]
-        v = np.int64(raw[i])
-        if valid[i] == 0:
-            continue
-        if v < rule.low or v > rule.high:
-            set_bit(dispersed, i, rule.masked_dispersed != 0)
-            continue
-        m = np.int64(n_window[i]) + extra_m[i]
-        x = np.int64(box_x[i]) + extra_x[i]
-        y = np.int64(box_y[i]) + extra_y[i]
-        yes = is_dispersed(m, x, y, rule, root)
-        set_bit(dispersed, i, yes)
-        if peaks and yes and v > rule.floor and is_peak(v, m, x, rule):
-            strong[n] = first + i
-            n += 1
+    for w in range(unsure.size):
+        word = unsure[w]
+        found = np.uint64(0)
+        while word != 0:
+            bit = lowest_bit(word)
+            word &= word - np.uint64(1)
+            i = 64 * w + bit
+            v = np.int64(raw[row, i])
+            if v < rule.low or v > rule.high:
+                yes = rule.masked_dispersed != 0
+            else:
+                m = np.int64(n_window[row, i]) + extra_m[i]
+                x = np.int64(box_x[i]) + extra_x[i]
+                y = np.int64(box_y[i]) + extra_y[i]
+                yes = is_dispersed(m, x, y, rule, root)
+            found |= np.uint64(yes) << np.uint64(bit)
+        dispersed[row + border, w + 1] |= found
+
+
+@jit()
+def list_peaks(raw, valid, n_window, row, rule, box_x, extra_m, extra_x, dispersed, border, strong, n):
+    """List the dispersed pixels of one row that are peaks too; the new length of the list."""
+    width = raw.shape[1]
+    for w in range(valid.shape[1]):
+        word = dispersed[row + border, w + 1] & valid[row, w]
+        while word != 0:
+            i = 64 * w + lowest_bit(word)
+            word &= word - np.uint64(1)
+            v = np.int64(raw[row, i])
+            if v < rule.low or v > rule.high or v <= rule.floor:
+                continue
+            m, x = np.int64(n_window[row, i]) + extra_m[i], np.int64(box_x[i]) + extra_x[i]
+            # Most pixels around a spot are below the mean; that is told without a root.
+            if (m * v > x or rule.n_strong < 0) and is_peak(v, m, x, rule):
+                strong[n] = row * width + i
+                n += 1
     return n
 
 
@@ -329,48 +366,55 @@ def find_dispersed(raw, tables, rule, sums, small, scratch, peaks):
     low, high = min(max(rule.low, 0), small + 1), max(min(rule.high, small), 0)
     n_strong, n_unusable, n_above, total = 0, 0, 0, 0
     reset(sums, scratch)
-    extra = scratch.extra_m, scratch.extra_x, scratch.extra_y
-    special, n_special, strong = scratch.special, scratch.n_special, scratch.strong
-    suspect, listed = scratch.suspect, scratch.listed
-    inner_x, inner_y = sums.column_x[rule.kx : rule.kx + width], sums.column_y[rule.kx : rule.kx + width]
+    extra_m, extra_x, extra_y = scratch.extra_m, scratch.extra_x, scratch.extra_y
+    special, n_special, near, unsure = scratch.special, scratch.n_special, scratch.near, scratch.unsure
+    strong, unusable, dispersed = scratch.strong, scratch.unusable, scratch.dispersed
+    memory, column_x, column_y, box_x, box_y = sums.memory, sums.column_x, sums.column_y, sums.box_x, sums.box_y
+    valid, n_window, root = tables.valid, tables.n_window, tables.root
+    valid_bits, start_bits, full_bits = tables.valid_bits, tables.start_bits, tables.full_bits
+    n_near, some_near = 0, False
+    near[:] = 0
     for entering in range(height + rule.ky):
         slot = entering % depth
         if n_special[slot] > 0:
-            add_special(raw[entering - depth], special[slot, : n_special[slot]], rule, -1, extra)
+            columns = special[slot, : n_special[slot]]
+            add_special(raw[entering - depth], columns, rule, -1, (extra_m, extra_x, extra_y))
+            n_near -= n_special[slot]
             n_special[slot] = 0
         if entering < height:
-            some = enter_row(
-                raw[entering], tables.valid[entering], low, high, sums.memory[slot], inner_x, inner_y, scratch.outside
-            )
-            if some != 0:
-                n = list_set(scratch.outside, special[slot])
+            n = enter_row(raw, valid, entering, low, high, memory, slot, column_x, column_y, rule.kx, special)
+            if n > 0:
                 n_special[slot] = n
+                n_near += n
                 columns = special[slot, :n]
-                add_special(raw[entering], columns, rule, 1, extra)
+                add_special(raw[entering], columns, rule, 1, (extra_m, extra_x, extra_y))
                 n_unusable, above, more = count_special(
-                    raw[entering], columns, rule, entering * width, scratch.unusable, n_unusable
+                    raw[entering], columns, rule, entering * width, unusable, n_unusable
                 )
                 n_above, total = n_above + above, total + more
             # The column sums hold every row once when the last slot has been filled.
             if slot == depth - 1:
-                total += sum_row(inner_x)
+                total += sum_row(column_x)
             elif entering == height - 1:
                 for filled in range(slot + 1):
-                    total += sum_row(sums.memory[filled])
+                    total += sum_row(memory[filled])
         else:
-            leave_row(sums.memory[slot], inner_x, inner_y)
+            leave_row(memory, slot, column_x, column_y, rule.kx)
         row = entering - rule.ky
         if row < 0:
             continue
-        sum_columns(sums.column_x, rule.kx, sums.box_x)
-        sum_columns(sums.column_y, rule.kx, sums.box_y)
-        dispersed = scratch.dispersed[row + border, 1:-1]
-        dispersed[:] = tables.start_bits[row]
-        suspect_row(tables.n_window[row], sums.box_x, sums.box_y, rule.pedestal, rule.least_excess, suspect)
-        suspect_special(special, n_special, rule.kx, width, suspect)
-        n_suspects = list_set(suspect, listed)
-        n_strong = test_suspects(
-            raw[row], tables.valid[row], tables.n_window[row], tables.root, rule, sums.box_x, sums.box_y, extra, listed,
-            n_suspects, dispersed, peaks, row * width, strong, n_strong,
+        if n_near > 0 or some_near:
+            mark_near(special, n_special, rule.kx, width, near)
+            some_near = n_near > 0
+        n_words = flag_row(
+            column_x, column_y, box_x, box_y, rule, valid_bits, start_bits, full_bits, row, near, dispersed, border,
+            unsure,
         )  # fmt: skip
+        if n_words == 0:
+            continue
+        test_unsure(raw, n_window, row, root, rule, box_x, box_y, extra_m, extra_x, extra_y, unsure, dispersed, border)
+        if peaks:
+            n_strong = list_peaks(
+                raw, valid_bits, n_window, row, rule, box_x, extra_m, extra_x, dispersed, border, strong, n_strong
+            )
     return n_strong, n_unusable, n_above, total

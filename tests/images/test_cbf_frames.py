@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import lzma
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,9 @@ def test_plain_and_zipped_are_the_same(tmp_path: Path) -> None:
     assert np.array_equal(decode(content, "x", np.empty((3, 4), np.int32)), image)
     (tmp_path / "a.cbf").write_bytes(content)
     (tmp_path / "a.cbf.gz").write_bytes(gzip.compress(content))
+    (tmp_path / "a.cbf.xz").write_bytes(lzma.compress(content))
     (tmp_path / "a.cbf.bz2").write_bytes(bz2.compress(content))
-    from mxdask.io.cbf import read_bytes
+    from mxdask.io.compressed import read_bytes
 
     assert {read_bytes(path) for path in tmp_path.iterdir()} == {content}
 
@@ -75,7 +77,7 @@ def test_cut_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cut off"):
         decode(cbf_bytes(image)[:-50], "f.cbf", image.copy())
     with pytest.raises(FileError, match="too early"):
-        decode(cbf_bytes(image, b"\x01\x02"), "f.cbf", image.copy())
+        decode(cbf_bytes(image, b"\x80\x01\x02" * 4), "f.cbf", image.copy())
     with pytest.raises(FileError, match=r"f\.cbf"):
         decode(b"nothing", "f.cbf", image.copy())
 

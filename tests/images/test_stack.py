@@ -14,7 +14,7 @@ from nxmx_writer import write_data, write_master
 from mxdask.errors import FileError, MxdaskError
 from mxdask.flow import Flow
 from mxdask.images import open_stack
-from mxdask.images.zarr_store import convert
+from mxdask.images.zarr_convert import convert
 from mxdask.importing.params import Params
 from mxdask.importing.step import run
 from mxdask.io.mask import write_mask
@@ -103,19 +103,19 @@ def test_zarr_store_is_bit_identical(experiment: Experiment, tmp_path: Path, cod
 def test_zarr_conversion_goes_on_where_it_stopped(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mxdask.images import zarr_store
+    from mxdask.images import zarr_convert
 
     path = tmp_path / "s.zarr"
     written: list[int] = []
-    write = zarr_store._write_shard
+    write = zarr_convert._copy_block
 
-    def failing(stack, path, row, block):  # type: ignore[no-untyped-def]
-        written.append(row)
+    def failing(stack, store, first, end):  # type: ignore[no-untyped-def]
+        written.append(first)
         if len(written) == 2:
             raise MxdaskError("disk full")
-        return write(stack, path, row, block)
+        return write(stack, store, first, end)
 
-    monkeypatch.setattr(zarr_store, "_write_shard", failing)
+    monkeypatch.setattr(zarr_convert, "_copy_block", failing)
     with Flow("sync") as flow:
         with pytest.raises(MxdaskError, match="disk full"):
             convert(experiment, path, flow=flow, block=3)

@@ -331,11 +331,6 @@ def test_top_codes_are_never_trusted(
     assert experiment.detector[0].trusted_range == expected
 
 
-def test_other_formats_get_a_clear_message(data_dir: Path, flow: Flow) -> None:
-    with pytest.raises(MxdaskError, match=r"TIMEPIX.*cannot be imported.*dials\.import"):
-        run([data_dir / "formats" / "TIMEPIX_SU_512-stdgoni_0001.img"], Params(), flow=flow)
-
-
 def test_attenuation_coefficients() -> None:
     # NIST's own table points (Si at 10 keV: 33.89 cm²/g), and DIALS' numbers between them.
     assert attenuation_coefficient("Si", 1.2398419843320026) == pytest.approx(33.89 * 2.33 / 10)

@@ -10,11 +10,10 @@ from synthetic_spots import CUBIC_I, CUBIC_I_PRIMITIVE, TRICLINIC, SyntheticSwee
 
 from mxdask.errors import MxdaskError
 from mxdask.flow import Flow
-from mxdask.index.known_symmetry import match_cell
+from mxdask.index.known_symmetry import match_cell, primitive_rows
 from mxdask.index.lattices import smallest_rotation
 from mxdask.index.params import Params
 from mxdask.index.step import run
-from mxdask.index.sweep import primitive_rows
 from mxdask.lattice.metric import lattice_group
 from mxdask.models import Crystal, ExperimentList
 from mxdask.models.crystal import cell_parameters

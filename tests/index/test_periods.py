@@ -9,6 +9,7 @@ from synthetic_spots import CUBIC_I, TRICLINIC, make_sweep
 from mxdask.errors import MxdaskError
 from mxdask.index import fft1d, fft3d
 from mxdask.index.candidates import detector_shift, evaluate_known
+from mxdask.index.known_symmetry import primitive_rows
 from mxdask.index.lattices import same_lattice
 from mxdask.index.max_cell import boxes_overlap, estimate_max_cell, ice_rings, on_ice_ring
 from mxdask.index.orientation import directions_of_known_length, hemisphere, orientations
@@ -16,7 +17,6 @@ from mxdask.index.params import Fft3d, Indexing, MaxCellEstimation, RealSpaceGri
 from mxdask.index.periods import power, sharpen
 from mxdask.index.prepare import split_sweeps
 from mxdask.index.spots import SweepSpots
-from mxdask.index.sweep import primitive_rows
 from mxdask.index.tasks import spots_of
 from mxdask.models import ExperimentList
 from mxdask.table import ReflectionTable

@@ -10,6 +10,7 @@ from mxdask.index.quality import chance_bits, explain
 from mxdask.index.ranking import weighted_scores
 from mxdask.index.shared_geometry import Displacement, agreed_displacement, with_beam_centre_of
 
+DISTANCE = 150.0
 IMPORTED = blank_experiment("x", wedge=5.0)
 
 
@@ -28,10 +29,10 @@ def test_the_median_of_sweeps_forgets_the_one_that_slipped() -> None:
         for _ in range(6)
     ]
     pairs.append((IMPORTED.detector, Displacement(np.array([2e-2, 0, 0]), 2.0).applied(IMPORTED.detector)))
-    agreed = agreed_displacement(pairs, np.ones(7))
+    agreed = agreed_displacement([Displacement.between(*p) for p in pairs], np.ones(7), DISTANCE)
     np.testing.assert_allclose(agreed.rotation, common, atol=2e-4)
     assert agreed.distance == pytest.approx(0.1, abs=1e-3)
-    assert agreed_displacement(pairs[:2], np.ones(2)) is None
+    assert agreed_displacement([Displacement.between(*p) for p in pairs[:2]], np.ones(2), DISTANCE) is None
 
 
 def test_scattered_sweeps_leave_the_import_as_it_was() -> None:
@@ -39,7 +40,8 @@ def test_scattered_sweeps_leave_the_import_as_it_was() -> None:
         (IMPORTED.detector, Displacement(np.array([turn, 0, 0]), 0.0).applied(IMPORTED.detector))
         for turn in (-8e-3, 3e-3, 11e-3, 9e-3)
     ]
-    assert abs(agreed_displacement(pairs, np.ones(4)).rotation[0]) < 3e-3
+    found = [Displacement.between(*p) for p in pairs]
+    assert abs(agreed_displacement(found, np.ones(4), DISTANCE).rotation[0]) < 3e-3
 
 
 def test_the_beam_centre_is_kept() -> None:

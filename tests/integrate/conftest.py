@@ -50,6 +50,9 @@ class MemoryStack:
     def mask(self) -> tuple[np.ndarray, ...]:
         return (self.good,)
 
+    def mask_of(self, z: int) -> tuple[np.ndarray, ...]:
+        return self.mask()
+
     def reader(self) -> MemoryReader:
         return MemoryReader(self)
 

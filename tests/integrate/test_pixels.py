@@ -54,7 +54,7 @@ def test_foreground_is_what_the_nearest_corner_says(sweep) -> None:
         sweep.experiment.beam.s0,
         p.s1,
         box,
-        MODEL.delta_b,
+        np.full(len(p), MODEL.delta_b),
         plane,
         out,
     )
@@ -83,7 +83,7 @@ def test_gathering_and_summation_equal_numpy(sweep) -> None:
         copy_frame(frames[z], good, 0.0, 60000.0, z, rows, box, offset, values)
     foreground = np.empty(plane[-1], np.uint8)
     records, s0 = panel_records(sweep.experiment.detector), sweep.experiment.beam.s0
-    foreground_planes(records, p.panel, s0, p.s1, box, MODEL.delta_b, plane, foreground)
+    foreground_planes(records, p.panel, s0, p.s1, box, np.full(len(p), MODEL.delta_b), plane, foreground)
     integers, reals = np.zeros((len(p), 8), np.int32), np.zeros((len(p), 11))
     measure_boxes(box, plane, foreground, offset, values, True, integers, reals)
     pixel_start = starts(np.add.reduceat(foreground, plane[:-1], dtype=int))

@@ -16,9 +16,9 @@ from mxdask.modelfit.detector import DetectorParameters
 from mxdask.models import ExperimentList
 from mxdask.params import parse
 from mxdask.refine.params import Params
-from mxdask.refine.report import with_esds
 from mxdask.refine.step import run
 from mxdask.table import Flag, ReflectionTable
+from mxdask.text import with_esds
 
 
 def refine(experiments, table, *words):

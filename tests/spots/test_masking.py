@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mxdask.models import Beam, Panel
-from mxdask.spots.masking import ice_rings, pixel_d_star_sq, pixel_mask, untrusted_regions
+from mxdask.spots.masking import ice_rings, pixel_d_star_sq, pixel_mask
 from mxdask.spots.params import Filter, IceRings, Untrusted
 
 BEAM = Beam(direction=(0, 0, 1), wavelength=1.0)
@@ -49,13 +49,12 @@ def test_known_ice_rings():
 def test_border_and_regions():
     mask = pixel_mask(PANEL, 0, None, Filter(border=2))
     assert mask.sum() == 96 * 76
-    shape = (80, 100)
-    rectangle = untrusted_regions(shape, Untrusted(rectangle=((10, 20, 5, 8),)))
+    rectangle = ~pixel_mask(PANEL, 0, None, Filter(untrusted=Untrusted(rectangle=((10, 20, 5, 8),))))
     assert rectangle.sum() == 10 * 3
     assert rectangle[5:8, 10:20].all()
-    circle = untrusted_regions(shape, Untrusted(circle=((50, 40, 1.5),)))
+    circle = ~pixel_mask(PANEL, 0, None, Filter(untrusted=Untrusted(circle=((50, 40, 1.5),))))
     assert circle.sum() == 9
-    polygon = untrusted_regions(shape, Untrusted(polygon=((9.5, 4.5, 19.5, 4.5, 19.5, 7.5, 9.5, 7.5),)))
+    polygon = ~pixel_mask(PANEL, 0, None, Filter(untrusted=Untrusted(polygon=((10, 5, 20, 5, 20, 8, 10, 8),))))
     np.testing.assert_array_equal(polygon, rectangle)
 
 

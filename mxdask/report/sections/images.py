@@ -54,6 +54,8 @@ def spots(summary: Mapping[str, Any], colours: Colours) -> Section:
             ("Spots per image", "spots", "spots_per_image"),
             ("Strong pixels per image", "strong pixels", "strong_pixels_per_image"),
             ("Background per image", "counts/px", "background_per_image"),
+            ("Estimated resolution per image", "Å", "d_min_per_image"),
+            ("Intensity of the spots per image", "counts", "intensity_per_image"),
         )
     ]
     if len(good) >= _MANY:

@@ -1,0 +1,1 @@
+"""Where the direct beam meets the detector: from the spots, or from the images."""

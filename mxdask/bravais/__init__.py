@@ -1,0 +1,1 @@
+"""Which lattice symmetry is right: Bravais settings, symmetry of indexed spots, orientations of crystals."""

@@ -1,0 +1,1 @@
+"""Groups of crystals that are alike."""

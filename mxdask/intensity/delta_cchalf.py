@@ -1,0 +1,164 @@
+"""Which data sets or groups of images harm the merged data: CC½ of everything without each of them in turn.
+
+CC½ in its σ-τ form and its change ΔCC½: Assmann, Brehm & Diederichs (2016) J. Appl. Cryst. 49, 1021, with plain means
+and shells equal in 1/d², as dials.compute_delta_cchalf has it (back.md 14.1, 14.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Standard deviation of a normal distribution over its median absolute deviation.
+_MAD_TO_SD = 1.4826
+
+
+@dataclass(frozen=True)
+class DeltaCCHalf:
+    """CC½ with and without each group, as fractions.
+
+    Attributes
+    ----------
+    cc_half : of all observations: mean over shells, weighted by how many reflections each has more than once.
+    per_group : (g,) CC½ of everything but one group; NaN for a group without observations.
+    delta : (g,) ``cc_half - per_group``: negative where the data are better without the group.
+    n_observations : (g,) size of each group.
+    """
+
+    cc_half: float
+    per_group: np.ndarray
+    delta: np.ndarray
+    n_observations: np.ndarray
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """Where ΔCC½ is low enough for a group to be removed: ``value = centre - stdcutoff·spread``."""
+
+    centre: float
+    spread: float
+    value: float
+
+
+def leave_one_out(
+    hkl_asu_index: np.ndarray,
+    group: np.ndarray,
+    intensity: np.ndarray,
+    d_star_sq: np.ndarray,
+    n_groups: int,
+    n_shells: int = 10,
+) -> DeltaCCHalf:
+    """ΔCC½ of every group, from sums: O(observations), however many groups there are.
+
+    Removing a group changes only the reflections it has observed, so the sums of a shell without it are those of
+    all data, less what these reflections gave, plus what is left of them.
+
+    Parameters
+    ----------
+    hkl_asu_index : (n,) i8, any number that observations of one unique reflection share.
+    group : (n,) in [0, n_groups): data set or group of images.
+    intensity : (n,) scaled.
+    d_star_sq : (n,) 1/d², Å⁻², of the unique reflection (one cell for all).
+    n_shells : shells of equal width in 1/d², over the range of these observations.
+
+    Returns
+    -------
+    DeltaCCHalf : ``cc_half`` is NaN when no shell has two reflections observed twice or more.
+    """
+    n_observations = np.bincount(group, minlength=n_groups)
+    order = np.argsort(hkl_asu_index, kind="stable")
+    hkl = np.asarray(hkl_asu_index)[order]
+    first = np.flatnonzero(np.diff(hkl, prepend=hkl[0] - 1)) if len(hkl) else np.zeros(0, np.int64)
+    m = len(first)
+    h = np.repeat(np.arange(m), np.diff(first, append=len(hkl)))
+    group, value = np.asarray(group, dtype=np.int64)[order], np.asarray(intensity, dtype=np.float64)[order]
+    shell = _shells(np.asarray(d_star_sq)[order][first], n_shells)
+
+    # Intensities as deviations from their reflection's mean: sums of squares then lose no digits.
+    n = np.bincount(h, minlength=m)
+    mean = np.bincount(h, value, m) / n
+    deviation = value - mean[h]
+    square = np.bincount(h, deviation**2, m)
+    centre = np.bincount(shell, mean, n_shells) / np.maximum(np.bincount(shell, minlength=n_shells), 1)
+    height = mean - centre[shell]
+
+    whole = _terms(n, np.zeros(m), square, height)
+    total = np.stack([np.bincount(shell, term, n_shells) for term in whole])
+
+    pair, pair_h, pair_group = _pairs(h, group, n_groups)
+    p = len(pair_h)
+    left_n = n[pair_h] - np.bincount(pair, minlength=p)
+    left_sum = -np.bincount(pair, deviation, p)
+    left_square = square[pair_h] - np.bincount(pair, deviation**2, p)
+    left = _terms(left_n, left_sum, left_square, height[pair_h])
+    cell = pair_group * n_shells + shell[pair_h]
+    change = np.stack([np.bincount(cell, a - b[pair_h], n_groups * n_shells) for a, b in zip(left, whole, strict=True)])
+    without = _cc_half(total[:, None, :] + change.reshape(4, n_groups, n_shells))
+    per_group = np.where(n_observations > 0, without, np.nan)
+    cc_half = float(_cc_half(total[:, None, :])[0])
+    return DeltaCCHalf(cc_half, per_group, cc_half - per_group, n_observations)
+
+
+def removal_cutoff(delta: np.ndarray, stdcutoff: float = 4.0, *, robust: bool = False) -> Cutoff:
+    """Groups with ΔCC½ below this harm.
+
+    Parameters
+    ----------
+    delta : (g,) ΔCC½; NaN are left out.
+    robust : median and 1.4826 times the median absolute deviation instead of mean and standard deviation, which the
+        very outliers that are looked for widen.
+    """
+    known = delta[np.isfinite(delta)]
+    if len(known) == 0:
+        return Cutoff(np.nan, np.nan, np.nan)
+    if robust:
+        centre = float(np.median(known))
+        spread = float(_MAD_TO_SD * np.median(np.abs(known - centre)))
+    else:
+        centre, spread = float(known.mean()), float(known.std())
+    return Cutoff(centre, spread, centre - stdcutoff * spread)
+
+
+def _shells(s: np.ndarray, n_shells: int) -> np.ndarray:
+    """(m,) shell of each reflection: equal widths in 1/d² from the lowest to the highest."""
+    if len(s) == 0:
+        return np.zeros(0, dtype=np.int64)
+    low, width = s.min(), np.ptp(s) / n_shells
+    if width == 0:
+        return np.zeros(len(s), dtype=np.int64)
+    return np.clip(np.floor((s - low) / width).astype(np.int64), 0, n_shells - 1)
+
+
+def _pairs(h: np.ndarray, group: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(n,) which (reflection, group) pair an observation belongs to; reflection and group of each pair."""
+    pairs, pair = np.unique(h * n_groups + group, return_inverse=True)
+    return pair, pairs // n_groups, pairs % n_groups
+
+
+def _terms(n: np.ndarray, total: np.ndarray, square: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What a reflection gives to its shell: 1, mean, mean², Var/n; nothing unless it was observed twice or more.
+
+    Parameters
+    ----------
+    n, total, square : number, sum and sum of squares of deviations from any fixed value.
+    height : that value, from a zero of the shell.
+    """
+    several = n > 1
+    count = np.where(several, n, 2)
+    mean = np.where(several, height + total / count, 0.0)
+    variance = np.where(several, np.maximum(square - total**2 / count, 0.0) / ((count - 1) * count), 0.0)
+    return several.astype(np.float64), mean, mean**2, variance
+
+
+def _cc_half(sums: np.ndarray) -> np.ndarray:
+    """(g,) CC½, the mean over shells weighted by their reflections, from (4, g, s) n, Σ mean, Σ mean², Σ Var/n."""
+    n, mean, square, error = sums
+    n = np.rint(n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        s_y = (square - mean**2 / n) / (n - 1)
+        s_e = error / n
+        cc = (s_y - s_e) / (s_y + s_e)
+    weight = np.where((n > 1) & np.isfinite(cc), n, 0.0)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((weight * np.where(weight > 0, cc, 0.0)).sum(axis=1) / weight.sum(axis=1))

@@ -1,0 +1,1 @@
+"""Experiment and reflection lists: joined, cut, filtered, reindexed."""
