@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "mxdask"
 FOUNDATION = {"errors", "text", "__init__"}
 STEPS = {"importing", "spots", "index", "refine", "integrate", "symmetry", "cosym", "scale", "merge"}
-TOOLS = {"lists", "bravais", "twotheta", "beamposition"}  # small programs beside the chain, built as steps are
+TOOLS = {"lists", "bravais", "twotheta", "beamposition", "assess"}  # small programs beside the chain, built as steps are
 SHARED = {"models", "table", "params", "geometry", "lattice", "modelfit", "intensity"}
 ALLOWED: dict[str, set[str]] = {
     "models": set(),
@@ -34,6 +34,7 @@ for _step in STEPS | TOOLS:
 ALLOWED["importing"] |= {"io"}
 ALLOWED["merge"] |= {"io"}
 ALLOWED["spots"] |= {"io"}
+ALLOWED["assess"] |= {"io"}  # unmerged MTZ files
 ALLOWED["beamposition"] |= {"index"}  # periods and longest axis of the spots
 TOP = (
     STEPS

@@ -299,6 +299,14 @@ GROUPS: dict[str, dict[str, Command]] = {
             "mxdask.cli.pixel_tools:AverageParams",
         ),
     },
+    "judging scaled data": {
+        "compute_delta_cchalf": Command(
+            "scaled.expt scaled.refl|.mtz",
+            "data sets that harm, by ΔCC½     -> filtered.expt filtered.refl",
+            "mxdask.cli.assess:run_delta_cchalf",
+            "mxdask.assess.delta_cchalf:Params",
+        ),
+    },
     "looking": {
         "show": Command("FILES...", "print what .expt, .refl and image files hold", "mxdask.cli.show:run_show"),
         "report": Command("[DIR]", "make report.html anew from a run directory", "mxdask.cli.process:run_report"),

@@ -24,6 +24,14 @@ def median_cell(experiments: Iterable[Experiment]) -> gemmi.UnitCell:
     return gemmi.UnitCell(*np.median(cells, axis=0))
 
 
+def mean_cell(experiments: Iterable[Experiment]) -> gemmi.UnitCell:
+    """Mean of each cell parameter: what dials.compute_delta_cchalf sorts reflections into shells by."""
+    cells = [e.crystal.cell for e in experiments if e.crystal is not None]
+    if not cells:
+        raise MxdaskError("no experiment has a crystal; index the data first")
+    return gemmi.UnitCell(*np.mean(cells, axis=0))
+
+
 def common_space_group(experiments: Iterable[Experiment]) -> gemmi.SpaceGroup:
     """The space group of all crystals.
 

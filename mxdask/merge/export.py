@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,25 +10,15 @@ import gemmi
 import numpy as np
 
 from mxdask import __version__
-from mxdask.errors import MxdaskError
 from mxdask.intensity.asu import pack, unpack
-from mxdask.intensity.cells import common_space_group, median_cell
-from mxdask.intensity.observations import (
-    Choice,
-    Filters,
-    Observations,
-    best_choice,
-    efficiency,
-    select_observations,
-)
-from mxdask.merge.params import ExportParams
+from mxdask.intensity.observations import Choice, Observations, efficiency
+from mxdask.merge.export_params import ExportParams
+from mxdask.merge.exportable import exportable
 from mxdask.merge.result import Column, Dataset, MergedResult
 from mxdask.merge.step import wavelength_groups
 from mxdask.models import Crystal, Experiment, ExperimentList
-from mxdask.models.crystal import b_matrix, cell_parameters
-from mxdask.table import ReflectionTable, match_to_experiments
-
-_log = logging.getLogger(__name__)
+from mxdask.models.crystal import cell_parameters, orthogonalisation_matrix
+from mxdask.table import ReflectionTable
 
 _WAVELENGTH_TOLERANCE = 1e-4
 
@@ -58,50 +47,38 @@ class UnmergedResult:
     batches: tuple[Batch, ...]
 
 
-def unmerged(experiments: ExperimentList, reflections: ReflectionTable | None, params: ExportParams) -> UnmergedResult:
+def unmerged(
+    experiments: ExperimentList, reflections: ReflectionTable | None, params: ExportParams, intensity: str = "auto"
+) -> UnmergedResult:
     """Observations for an unmerged MTZ: indices in CCP4's asymmetric unit, M/ISYM, BATCH, intensities, geometry.
 
     Raises
     ------
     MxdaskError : nothing to export, or no common space group.
     """
-    if reflections is None or len(reflections) == 0:
-        raise MxdaskError("there are no reflections to export; give a scaled or integrated .refl file")
-    table = match_to_experiments(reflections, experiments.identifiers)
-    space_group, cell = common_space_group(experiments), median_cell(experiments)
-    choice = best_choice(table)
-    filters = Filters(
-        params.d_min, None, params.partiality_threshold, params.min_isigi, params.combine_partials,
-        params.exclude_ice_rings,
-    )  # fmt: skip
-    observations = select_observations(table, choice, filters)
-    if len(observations) == 0:
-        raise MxdaskError("no reflection is fit for export (flags, partiality, resolution)")
+    chosen = exportable(experiments, reflections, params.mtz, intensity)
+    observations = chosen.observations
     waves = wavelength_groups([e.beam.wavelength if e.beam else 0.0 for e in experiments], _WAVELENGTH_TOLERANCE)
     dataset_of = {member: i for i, (_, members) in enumerate(waves) for member in members}
     offsets = batch_offsets(experiments.experiments)
-    hkl, isym = asu_with_isym(observations.hkl, space_group)
-    batch = np.floor(observations.xyz[:, 2]).astype(np.int64) + 1 + np.array(offsets)[observations.experiment]
-    columns = _columns(
-        table, observations, choice, experiments, isym, _inside(batch, observations, experiments, offsets)
-    )
-    order = np.lexsort((columns[1].values, pack(hkl)))
+    hkl, isym = asu_with_isym(observations.hkl, chosen.space_group)
+    batch = batch_numbers(observations, experiments, offsets)
+    columns = _columns(chosen.table, observations, chosen.choice, experiments, isym, batch)
+    order = np.lexsort((batch, isym, pack(hkl)))
     columns = [Column(c.label, c.type, c.values[order]) for c in columns]
+    names = params.mtz
     datasets = tuple(
-        Dataset(
-            params.project_name, params.crystal_name, params.dataset_name + ("" if len(waves) == 1 else str(i + 1)), w
-        )
+        Dataset(names.project_name, names.crystal_name, names.dataset_name + ("" if len(waves) == 1 else str(i + 1)), w)
         for i, (w, _) in enumerate(waves)
     )
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    _log.info("Exporting %d of %d reflections (%s intensities)", len(observations), len(table), choice)
     content = MergedResult(
-        hkl[order], tuple(columns), datasets, cell, space_group, f"From mxdask {__version__}",
+        hkl[order], tuple(columns), datasets, chosen.cell, chosen.space_group, f"From mxdask {__version__}",
         (f"From mxdask {__version__}, export, {stamp}", *experiments.history[-8:]),
-        {"step": "export", "intensity": choice, "n_observations": len(observations), "batch_offsets": offsets},
+        {"step": "export", "intensity": chosen.choice, "n_observations": len(observations), "batch_offsets": offsets},
     )  # fmt: skip
     batches = [b for i, e in enumerate(experiments) for b in experiment_batches(e, offsets[i], dataset_of[i] + 1)]
-    return UnmergedResult(content, tuple(batches))
+    return UnmergedResult(content, tuple(sorted(batches, key=lambda b: b.number)))
 
 
 def batch_offsets(experiments: Sequence[Experiment]) -> list[int]:
@@ -121,6 +98,17 @@ def batch_offsets(experiments: Sequence[Experiment]) -> list[int]:
         taken.append((first + offset, last + offset))
         offsets.append(offset)
     return offsets
+
+
+def batch_numbers(
+    observations: Observations, experiments: Sequence[Experiment] | ExperimentList, offsets: Sequence[int]
+) -> np.ndarray:
+    """(n,) image number plus offset, kept to the images that exist: a centroid may lie just outside the sweep."""
+    ranges = [e.scan.image_range if e.scan else (1, 1) for e in experiments]
+    low = np.array([a + o for (a, _), o in zip(ranges, offsets, strict=True)])[observations.experiment]
+    high = np.array([b + o for (_, b), o in zip(ranges, offsets, strict=True)])[observations.experiment]
+    number = np.floor(observations.xyz[:, 2]).astype(np.int64) + 1 + np.array(offsets)[observations.experiment]
+    return np.clip(number, low, high)
 
 
 def asu_with_isym(hkl: np.ndarray, space_group: gemmi.SpaceGroup) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +138,7 @@ def experiment_batches(experiment: Experiment, offset: int, dataset: int) -> lis
     for image in range(first, last + 1):
         A = _setting(crystal, image - first)
         cell = cell_parameters(np.linalg.inv(A))
-        U = A @ np.linalg.inv(b_matrix(cell))
+        U = A @ np.linalg.inv(busing_levy(cell))
         z = image - 1
         phi = (0.0, 0.0) if scan is None else tuple(float(v) for v in np.rad2deg(scan.angle(np.array([z, z + 1]))))
         out.append(
@@ -161,6 +149,17 @@ def experiment_batches(experiment: Experiment, offset: int, dataset: int) -> lis
             )
         )  # fmt: skip
     return out
+
+
+def busing_levy(cell: np.ndarray) -> np.ndarray:
+    """(3, 3) Å⁻¹, B with a* along x and b* in the xy plane: the convention of U in MTZ files.
+
+    Busing & Levy (1967) Acta Cryst. 22, 457, equation 3. It differs from :func:`mxdask.models.crystal.b_matrix`
+    (a along x) for cells with oblique angles.
+    """
+    real = orthogonalisation_matrix(cell)
+    reciprocal = np.linalg.inv(real)  # rows a*, b*, c*
+    return np.linalg.cholesky(reciprocal @ reciprocal.T).T
 
 
 def cambridge_frame(axis: np.ndarray, beam: np.ndarray) -> np.ndarray:
@@ -174,16 +173,6 @@ def cambridge_frame(axis: np.ndarray, beam: np.ndarray) -> np.ndarray:
 def _setting(crystal: Crystal, image: int) -> np.ndarray:
     points = crystal.A_at_scan_points
     return crystal.A if points is None else points[min(image, len(points) - 1)]
-
-
-def _inside(
-    batch: np.ndarray, observations: Observations, experiments: ExperimentList, offsets: Sequence[int]
-) -> np.ndarray:
-    """Batch numbers kept to the images that exist: a centroid may lie just outside the sweep."""
-    ranges = [e.scan.image_range if e.scan else (1, 1) for e in experiments]
-    low = np.array([a + o for (a, _), o in zip(ranges, offsets, strict=True)])[observations.experiment]
-    high = np.array([b + o for (_, b), o in zip(ranges, offsets, strict=True)])[observations.experiment]
-    return np.clip(batch, low, high)
 
 
 def _columns(

@@ -1,4 +1,4 @@
-"""What the user can set for merging and export; names as in DIALS where it is the same thing (back.md 15)."""
+"""What the user can set for merging; names as in DIALS where it is the same thing (back.md 15.1)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ class MergingParams(StepParams):
 
 
 class RFreeFlags(StepParams):
-    """Test set for refinement, made from the indices: the same for every file of one crystal form."""
+    """Test set for refinement: made from the indices, so the same for every file of one crystal form, or copied."""
 
     generate: bool = Field(False, description="write FreeR_flag (CCP4: the test set is 0)")
     fraction: float = Field(0.05, gt=0, lt=0.5, description="fraction of reflections in the test set")
+    reference: str | None = Field(
+        None, description="MTZ file whose flags are copied; reflections it does not have are flagged from their indices"
+    )
+    extend: bool = Field(True, description="flag reflections that the reference does not have; otherwise left empty")
 
 
 class OutputNames(StepParams):
-    """Names in the MTZ file."""
+    """Files, and the names inside the MTZ file."""
 
+    mtz: str = Field("merged.mtz", description="merged data")
+    mmcif: str | None = Field(None, description="the same as mmCIF for deposition, e.g. merged.mmcif")
+    additional_stats: bool = Field(False, description="write the means of two random halves, IHALF1 and IHALF2")
     project_name: str = Field("AUTOMATIC", description="project")
-    crystal_name: str = Field("XTAL", description="crystal")
-    dataset_name: str = Field("NATIVE", description="data set")
+    crystal_names: tuple[str, ...] = Field(("XTAL",), description="crystal, one for each wavelength")
+    dataset_names: tuple[str, ...] = Field(("NATIVE",), description="data set, one for each wavelength")
 
 
 class Params(StepParams):
@@ -50,16 +57,3 @@ class Params(StepParams):
     r_free_flags: RFreeFlags = RFreeFlags()
     output: OutputNames = OutputNames()
     seed: int = Field(42, ge=0, description="seed of the half sets of CC½")
-
-
-class ExportParams(StepParams):
-    """Parameters of ``mxdask export``."""
-
-    d_min: float | None = Field(None, gt=0, description="high-resolution limit", json_schema_extra={"unit": "Å"})
-    combine_partials: bool = Field(True, description="join the pieces of a reflection")
-    partiality_threshold: float = Field(0.4, ge=0, le=1, description="least recorded fraction, after joining")
-    min_isigi: float = Field(-5.0, description="observations with lower I/σ(I) are left out")
-    exclude_ice_rings: bool = Field(False, description="leave out reflections on ice rings")
-    project_name: str = Field("DIALS", description="project")
-    crystal_name: str = Field("XTAL", description="crystal")
-    dataset_name: str = Field("FROMDIALS", description="data set")

@@ -12,6 +12,7 @@ from mxdask.flow import Flow
 from mxdask.geometry.kabsch import zeta
 from mxdask.geometry.predict_all import predict_all
 from mxdask.integrate.blocks import plan_blocks, rows_of_block
+from mxdask.integrate.corrections import ICE_RINGS
 from mxdask.integrate.params import Block, Params
 from mxdask.integrate.step import run
 from mxdask.models import ExperimentList, rotation_matrix
@@ -230,6 +231,95 @@ def test_two_lattices_on_one_sweep(sweep, serve, simulate) -> None:
     assert np.median(np.abs(error["prf"][touched])) < 0.5 * np.median(np.abs(error["sum"][touched]))
     free = error["prf"][~touched] / np.sqrt(t["intensity.prf.variance"][~touched])
     assert abs(np.median(free)) < 0.15
+
+
+@pytest.fixture
+def two_lattices(sweep, serve, simulate):
+    """``run(*words)`` integrates the sweep with a second lattice on it; gives the table and the second's truth."""
+    first = sweep.experiment
+    second = first.evolve(
+        identifier="second", crystal=first.crystal.with_A(rotation_matrix([1, 2, 0], np.deg2rad(2.0)) @ first.crystal.A)
+    )
+    p = predict_all(second)
+    rng = np.random.default_rng(8)
+    intensity = 10 ** rng.uniform(0.5, 4.0, len(p))
+    frames = (sweep.stack.frames + rng.poisson(simulate.expected_frames(second, p, intensity, 0.0))).astype(np.uint16)
+    serve(sweep, frames=frames)
+    spots = simulate.spots_of(p, intensity, second)
+    spots["id"] = np.ones(len(spots))
+    spots.identifiers = {1: "second"}
+    both = ReflectionTable.concat([sweep.spots, spots])
+
+    def integrate_both(*words: str) -> ReflectionTable:
+        with Flow("sync") as flow:
+            return run(ExperimentList([first, second]), both, parse(Params, words), flow=flow)[1]
+
+    return integrate_both
+
+
+def test_overlapping_reflections_are_told_apart(sweep, two_lattices) -> None:
+    errors = {}
+    for word in ("true", "false"):
+        table = two_lattices(f"deconvolution={word}")
+        t = table.select((table["id"] == 0) & table.has_flags(Flag.INTEGRATED_PRF) & (table["partiality"] > 0.98))
+        shared = t.select(t.has_flags(Flag.OVERLAPPED_FG))
+        errors[word] = (shared["intensity.prf.value"] - truth(sweep, shared)) / np.sqrt(truth(sweep, shared) + 100)
+        if word == "true":
+            pull = pulls(sweep, t.select(t.has_flags(Flag.OVERLAPPED_FG)), "prf")
+            assert len(pull) > 100 and 0.8 < 0.7413 * np.subtract(*np.percentile(pull, [75, 25])) < 1.3
+            assert abs(np.median(pull)) < 0.2
+    assert np.sqrt(np.mean(errors["true"] ** 2)) < 0.2 * np.sqrt(np.mean(errors["false"] ** 2))
+
+
+def test_lattices_on_one_sweep_share_one_read_and_do_not_depend_on_blocks(sweep, two_lattices, monkeypatch) -> None:
+    from mxdask.integrate import measure
+
+    opened, read = measure.open_stack, []
+
+    def counting(experiment):
+        stack = opened(experiment)
+        reader = type(stack.reader())
+        original = reader.read
+        monkeypatch.setattr(reader, "read", lambda self, z: (read.append(z), original(self, z))[1])
+        monkeypatch.setattr(measure, "open_stack", opened)
+        return stack
+
+    monkeypatch.setattr(measure, "open_stack", counting)
+    whole = two_lattices()
+    assert sorted(read) == list(range(30))
+    cut = two_lattices("block.size=11")
+    for name in whole:
+        assert np.array_equal(whole[name], cut[name]), name
+
+
+def test_a_broad_powder_ring_is_marked_and_hardly_biases(sweep, serve) -> None:
+    """A ring of ice at 1/d² = 0.0665, wider than the boxes, triples the background under it."""
+    detector, beam = sweep.experiment.detector, sweep.experiment.beam
+    gy, gx = np.indices((240, 240)) + 0.5
+    xy = np.column_stack([gx.ravel(), gy.ravel()])
+    lab = detector.lab_of_pixels(np.zeros(len(xy), int), xy)
+    q = lab / np.linalg.norm(lab, axis=1, keepdims=True) / beam.wavelength - beam.s0
+    ring = 0.8 * np.exp(-0.5 * ((np.sum(q**2, axis=1) - 0.0665) / 0.03) ** 2).reshape(240, 240)
+    ice = np.random.default_rng(3).poisson(ring, sweep.stack.frames.shape)
+    serve(sweep, frames=(sweep.stack.frames + ice).astype(np.uint16))
+    table = integrate(sweep, "ice_rings=true")[1]
+    on = table.has_flags(Flag.IN_POWDER_RING)
+    assert np.array_equal(on, np.any([(table["d"] ** -2 >= a) & (table["d"] ** -2 <= b) for a, b in ICE_RINGS], axis=0))
+    near = np.abs(table["d"] ** -2 - 0.0665) < 0.004
+    assert near.sum() > 30 and np.median(table["background.mean"][near]) > 0.8
+    for kind in ("sum", "prf"):
+        pull = pulls(sweep, table.select(near), kind)
+        assert abs(np.median(pull)) < 0.5 and np.std(pull) < 1.6
+
+
+def test_spots_cut_by_the_edge_of_the_panel(sweep, serve) -> None:
+    serve(sweep)
+    table = integrate(sweep, "valid_foreground_threshold=0.6")[1]
+    box = table["bbox"]
+    cut = np.any((box[:, [0, 2]] < 0) | (box[:, [1, 3]] > 240), axis=1)
+    t = table.select(cut & table.has_flags(Flag.INTEGRATED_PRF) & (table["partiality"] > 0.98))
+    pull = pulls(sweep, t, "prf")
+    assert len(pull) > 20 and abs(np.median(pull)) < 0.5 and 0.7413 * np.subtract(*np.percentile(pull, [75, 25])) < 1.5
 
 
 def test_finished_crystals_are_not_integrated_again(sweep, serve, tmp_path) -> None:

@@ -40,6 +40,23 @@ def test_widths_from_the_moments_of_a_spot_table(sweep) -> None:
     assert np.rad2deg(found.model.sigma_b) == pytest.approx(0.0695, rel=0.1)
 
 
+def test_widths_that_vary_along_the_scan(sweep) -> None:
+    """Spots twice as wide in the second half: the widths follow, smoothed over some ten images."""
+    spots = sweep.spots.copy()
+    late = spots["xyzcal.px"][:, 2] > 15
+    variance = spots["xyzobs.px.variance"].copy()
+    variance[late, :2] = (variance[late, :2] - 1 / 12) * 4 + 1 / 12
+    spots["xyzobs.px.variance"] = variance
+    params = parse(Params, ["scan_varying=true"])
+    model = measure_widths(sweep.experiment, spots, params).model
+    assert model.along_scan.shape == (30, 2)
+    assert model.along_scan[-1, 0] > 1.4 * model.along_scan[0, 0]
+    assert np.all(np.diff(model.along_scan[:, 0]) >= 0)
+    assert np.rad2deg(model.along_scan[:, 1]) == pytest.approx(0.1, rel=0.1)
+    chosen = choose_models(ExperimentList([sweep.experiment]), [Widths(model, 500, True)], params)[0]
+    assert np.allclose(ProfileModel.from_dict(chosen.to_dict()).along_scan, model.along_scan)
+
+
 def test_matching_is_one_to_one_and_by_index(sweep) -> None:
     reference = match_reference(select_reference(sweep.spots), sweep.predictions)
     assert len(reference) == len(sweep.spots)

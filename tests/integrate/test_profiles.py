@@ -69,7 +69,8 @@ def fit(pixels: ForegroundPixels, background: float, profile: ReferenceProfile) 
     zeros = np.zeros(n)
     fit_profiles(
         pixels.pixel_start, pixels.uv, pixels.count_start, pixels.counts, np.full(n, -1), np.full(n, 2), zeros + 0.5,
-        zeros + 1.0, 0.0, 1.0, zeros + SIGMA_M, zeros + background, zeros + 1000.0, centre, width, profile.coefficients, REACH,
+        zeros + 1.0, 0.0, 1.0, zeros + SIGMA_M, zeros + background, zeros + 1000.0, centre, width,
+        profile.coefficients, REACH,
         STEP, 0.5, 6.0, np.ones(n, bool), out,
     )  # fmt: skip
     return out

@@ -1,0 +1,1 @@
+"""How good scaled data are: programs that judge, and change nothing but what is left out."""

@@ -1,0 +1,100 @@
+"""Commands that judge scaled data."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from typing import Any
+
+from mxdask.assess import delta_cchalf
+from mxdask.assess.observations import ScaledObservations, from_experiments, from_mtz
+from mxdask.cli.dispatch import Words
+from mxdask.cli.inputs import read_inputs
+from mxdask.cli.logs import step_log
+from mxdask.errors import ParameterError
+from mxdask.intensity.cells import mean_cell
+from mxdask.io.atomic import replacing
+from mxdask.io.mtz_unmerged import read_unmerged
+from mxdask.models import ExperimentList
+from mxdask.params import parse
+from mxdask.table import ReflectionTable
+
+log = logging.getLogger(__name__)
+
+
+def write_text(words: Words, name: str | None, text: str) -> None:
+    """Write a text file into the output folder, unless its name is None."""
+    if name is None:
+        return
+    path = words.output_dir / name
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    log.info("wrote %s", path)
+
+
+def write_json(words: Words, name: str | None, data: dict[str, Any]) -> None:
+    """Write plain data into the output folder, unless the name is None."""
+    write_text(words, name, json.dumps(data, indent=1) + "\n")
+
+
+def scaled_data(
+    command: str, words: Words, partiality_threshold: float = 0.4
+) -> tuple[ScaledObservations, ExperimentList | None, ReflectionTable | None]:
+    """Observations of ``scaled.expt scaled.refl`` or of one unmerged MTZ file (which has no experiments)."""
+    mtz = [f for f in words.files if f.lower().endswith(".mtz")]
+    if mtz:
+        if len(words.files) != 1:
+            raise ParameterError("give either one unmerged .mtz file or .expt and .refl files")
+        return from_mtz(read_unmerged(mtz[0])), None, None
+    experiments, reflections = read_inputs(command, words)
+    assert reflections is not None
+    return from_experiments(experiments, reflections, partiality_threshold), experiments, reflections
+
+
+def run_delta_cchalf(command: str, words: Words) -> None:
+    """Write ``delta_cchalf.dat``, a picture, all numbers, and (not for MTZ) the data without what harms."""
+    from mxdask.assess.delta_pictures import delta_page
+
+    params = parse(delta_cchalf.Params, words.assignments)
+    assert isinstance(params, delta_cchalf.Params)
+    data, experiments, reflections = scaled_data(command, words, params.partiality_threshold)
+    if experiments is not None:
+        data = replace(data, cell=mean_cell(experiments))
+    with step_log(words.output_dir, command):
+        found = delta_cchalf.judge(data, params)
+        log.info("%s", delta_cchalf.log_text(found))
+        write_text(words, params.output.table, delta_cchalf.table_text(found))
+        write_json(words, params.output.json_file, delta_cchalf.as_data(found, params))
+        if params.output.html:
+            write_text(words, params.output.html, delta_page(found))
+        if experiments is not None and reflections is not None:
+            _write_filtered(command, words, params, found, experiments, reflections)
+
+
+def _write_filtered(
+    command: str,
+    words: Words,
+    params: delta_cchalf.Params,
+    found: delta_cchalf.Judgement,
+    experiments: ExperimentList,
+    reflections: ReflectionTable,
+) -> None:
+    from mxdask.io.expt import write_expt
+    from mxdask.io.refl import write_refl
+    from mxdask.lists.selecting import select_experiments
+
+    if params.mode == "image_group":
+        experiments, reflections = delta_cchalf.without_images(found, experiments, reflections)
+    gone = set(delta_cchalf.removed_sweeps(found))
+    if gone:
+        kept = [i for i in range(len(experiments)) if i not in gone]
+        experiments, table = select_experiments(experiments, reflections, kept)
+        assert table is not None
+        reflections = table
+    if params.output.experiments:
+        write_expt(words.output_dir / params.output.experiments, experiments, program=f"mxdask.{command}")
+        log.info("wrote %s: %d experiments", words.output_dir / params.output.experiments, len(experiments))
+    if params.output.reflections:
+        write_refl(words.output_dir / params.output.reflections, reflections)
+        log.info("wrote %s: %d reflections", words.output_dir / params.output.reflections, len(reflections))
