@@ -7,12 +7,11 @@ import importlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mxdask.errors import MxdaskError
 from mxdask.flow import Flow
 from mxdask.flow.fingerprint import content_fingerprint, stat_fingerprint
-from mxdask.images import image_files
 from mxdask.models import ExperimentList
 from mxdask.params import StepParams
 from mxdask.pipeline_params import Params, step_params
@@ -32,6 +31,16 @@ _MODULES = {
     "scale": "mxdask.scale.step",
 }
 _READS_PIXELS = ("find_spots", "integrate")
+
+class GivenModels(Protocol):
+    """Models from elsewhere (a calibrated geometry …) for the experiments of a step."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what it gives."""
+
+    def put_into(self, experiments: ExperimentList) -> ExperimentList: ...
+
 
 LogContext = Callable[[Path, str], contextlib.AbstractContextManager[None]]
 
@@ -87,18 +96,16 @@ def run_step(
 def _write_mtz(
     step: str, run: RunDirectory, params: StepParams, experiments: ExperimentList, reflections: ReflectionTable
 ) -> dict[str, Any]:
-    from mxdask.io.mtz import write_merged, write_unmerged
+    from mxdask.io.mtz import write_unmerged
     from mxdask.merge.export import unmerged
+    from mxdask.merge.merge_files import write_merge
     from mxdask.merge.step import merge
 
-    path = run / FILES[step].others[0]
     if step == "merge":
-        merged = merge(experiments, reflections, params)  # type: ignore[arg-type]
-        write_merged(path, merged)
-        summary = merged.summary
+        summary = write_merge(merge(experiments, reflections, params), params, run.path)  # type: ignore[arg-type]
     else:
         result = unmerged(experiments, reflections, params)  # type: ignore[arg-type]
-        write_unmerged(path, result.content, result.batches)
+        write_unmerged(run / FILES[step].others[0], result.content, result.batches)
         summary = result.content.summary
     run.save_summary(step, summary)
     return summary
@@ -109,19 +116,38 @@ def _reasons(summary: dict[str, Any]) -> str:
     return "; ".join(lines)
 
 
-class _Chain:
+class Chain:
     """Runs steps one after the other in a run directory; what is complete and unchanged is kept."""
 
-    def __init__(self, params: Params, run: RunDirectory, flow: Flow, logging_to: LogContext) -> None:
+    def __init__(self, params: Params, run: RunDirectory, flow: Flow, logging_to: LogContext = _no_log) -> None:
         self.params, self.run, self.flow, self.logging_to = params, run, flow, logging_to
 
-    def step(self, name: str, *inputs: str, files: Sequence[str | Path] = (), **computed: Any) -> None:
-        """Run a step on the files of the steps ``inputs``; ``computed`` parameters fill in what the user left open."""
+    def step(
+        self,
+        name: str,
+        *inputs: str,
+        files: Sequence[str | Path] = (),
+        source: RunDirectory | None = None,
+        models: GivenModels | None = None,
+        **computed: Any,
+    ) -> None:
+        """Run a step on the files of the steps ``inputs``; ``computed`` parameters fill in what the user left open.
+
+        Parameters
+        ----------
+        source : where those files are, if not in this run. models : take the place of the experiments' own.
+        """
         params = step_params(self.params, name, computed)
-        source = [p for step in inputs for p in self.run.outputs(step) if p.suffix != ".json"]
-        parts = [content_fingerprint(source), params.model_dump_json(), stat_fingerprint(files)]
-        experiments, reflections = self._load(inputs)
+        source = source or self.run
+        given = [p for step in inputs for p in source.outputs(step) if p.suffix != ".json"]
+        parts = [content_fingerprint(given), params.model_dump_json(), stat_fingerprint(files)]
+        experiments, reflections = self._load(inputs, source)
+        if models is not None and experiments is not None:
+            experiments = models.put_into(experiments)
+            parts.append(models.fingerprint)
         if name in _READS_PIXELS and experiments is not None:
+            from mxdask.images import image_files
+
             parts.append(stat_fingerprint(image_files(experiments)))
         key = self.run.key(*parts)
         if self.run.is_complete(name, key):
@@ -133,11 +159,12 @@ class _Chain:
             run_step(name, self.run, params, self.flow, experiments=experiments, reflections=reflections, files=files)
         self.run.mark_complete(name, key)
 
-    def _load(self, inputs: Sequence[str]) -> tuple[ExperimentList | None, ReflectionTable | None]:
+    @staticmethod
+    def _load(inputs: Sequence[str], source: RunDirectory) -> tuple[ExperimentList | None, ReflectionTable | None]:
         experiments: ExperimentList | None = None
         reflections: ReflectionTable | None = None
         for step in inputs:
-            e, r = self.run.load(step)
+            e, r = source.load(step)
             experiments = experiments if e is None else e
             reflections = reflections if r is None else r  # an empty table is a table, too
         return experiments, reflections
@@ -168,7 +195,7 @@ def process(
     MxdaskError : a step left no crystal.
     """
     check_steps(params)
-    chain = _Chain(params, run, flow, logging_to)
+    chain = Chain(params, run, flow, logging_to)
     try:
         chain.step("import", files=files)
         chain.step("find_spots", "import")

@@ -10,6 +10,7 @@ from mxdask.cosym import params as cosym_params
 from mxdask.importing import params as importing_params
 from mxdask.index import params as index_params
 from mxdask.integrate import params as integrate_params
+from mxdask.merge import export_params
 from mxdask.merge import params as merge_params
 from mxdask.params import StepParams, build
 from mxdask.refine import params as refine_params
@@ -52,7 +53,7 @@ class Params(StepParams):
     symmetry: symmetry_params.Params = symmetry_params.Params()
     scale: scale_params.Params = scale_params.Params()
     merge: merge_params.Params = merge_params.Params()
-    export: merge_params.ExportParams = merge_params.ExportParams()
+    export: export_params.ExportParams = export_params.ExportParams()
 
 
 # Common parameter → where the steps that know it have it.

@@ -270,6 +270,8 @@ class ReflectionTable:
         parts = [t for t in tables if len(t)] or tables[:1]
         if not parts:
             return ReflectionTable({}, identifiers)
+        if len(parts) == 1:
+            return ReflectionTable(parts[0].columns, identifiers, parts[0].shoeboxes)
         names = [n for n in parts[0] if all(n in p for p in parts)]
         boxes = [p.shoeboxes for p in parts if p.shoeboxes is not None]
         return ReflectionTable(
@@ -295,18 +297,20 @@ def match_to_experiments(table: ReflectionTable, identifiers: list[str]) -> Refl
     """
     if not table.identifiers:
         out = table.copy()
-        out.identifiers = {i: s for i, s in enumerate(identifiers) if len(table) == 0 or np.any(table["id"] == i)}
+        present = set(np.unique(table["id"]).tolist()) if len(table) else set(range(len(identifiers)))
+        out.identifiers = {i: s for i, s in enumerate(identifiers) if i in present}
         return out
     position = {s: i for i, s in enumerate(identifiers)}
     known = {old: position[s] for old, s in table.identifiers.items() if s in position}
     if "id" not in table:
         return table
     old = table["id"]
-    new = np.full(len(old), -2, dtype=np.int32)
-    new[old < 0] = -1
-    for key, value in known.items():
-        new[old == key] = value
-    out = table.select(new > -2)
-    out["id"] = new[new > -2]
+    place = np.full(max(int(old.max(initial=-1)), *known, -1) + 1, -2, dtype=np.int32)
+    place[list(known)] = list(known.values())
+    new = np.full(len(old), -1, dtype=np.int32)
+    new[old >= 0] = place[old[old >= 0]]
+    known_rows = new > -2
+    out = table.copy() if known_rows.all() else table.select(known_rows)
+    out["id"] = new[known_rows]
     out.identifiers = {value: identifiers[value] for value in sorted(known.values())}
     return out

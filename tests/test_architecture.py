@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "mxdask"
 FOUNDATION = {"errors", "text", "__init__"}
 STEPS = {"importing", "spots", "index", "refine", "integrate", "symmetry", "cosym", "scale", "merge"}
-TOOLS = {"lists", "bravais", "twotheta", "beamposition", "assess"}  # small programs beside the chain, built as steps are
+TOOLS = {"lists", "bravais", "twotheta", "beamposition", "assess", "exchange"}  # small programs beside the chain, built as steps are
 SHARED = {"models", "table", "params", "geometry", "lattice", "modelfit", "intensity"}
 ALLOWED: dict[str, set[str]] = {
     "models": set(),
@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "geometry": {"models", "table", "_jit"},
     "lattice": {"models", "_jit"},
     "modelfit": {"models", "table", "geometry", "lattice", "_jit"},
-    "intensity": {"models", "table", "geometry", "lattice", "_jit"},
+    "intensity": {"models", "table", "params", "geometry", "lattice", "_jit"},
     "masks": {"models", "table", "io", "geometry", "lattice", "params", "_jit"},
     "images": {"io", "models", "flow", "masks", "_jit"},
     "clustering": {"models", "table", "params", "lattice", "intensity", "_jit"},
@@ -32,8 +32,11 @@ ALLOWED: dict[str, set[str]] = {
 for _step in STEPS | TOOLS:
     ALLOWED[_step] = SHARED | {"images", "masks", "clustering", "flow", "_jit", _step}
 ALLOWED["importing"] |= {"io"}
+ALLOWED["cosym"] |= {"io"}  # reference files
 ALLOWED["merge"] |= {"io"}
+ALLOWED["scale"] |= {"io"}  # a reference to scale to
 ALLOWED["spots"] |= {"io"}
+ALLOWED["exchange"] |= {"io"}
 ALLOWED["assess"] |= {"io"}  # unmerged MTZ files
 ALLOWED["beamposition"] |= {"index"}  # periods and longest axis of the spots
 TOP = (
@@ -46,7 +49,9 @@ ALLOWED["rundir"] = {"io", "flow", "models", "table"}
 ALLOWED["pipeline_params"] = STEPS | {"params"}
 ALLOWED["step_input"] = {"models", "table", "index", "rundir", "pipeline_params"}
 ALLOWED["pipeline"] = TOP
-ALLOWED["cli"] = TOP | {"cli", "simulate"}
+ALLOWED["multiplex"] = TOP
+ALLOWED["watching"] = TOP | {"multiplex"}
+ALLOWED["cli"] = TOP | {"cli", "simulate", "multiplex", "watching"}
 ALLOWED["__main__"] = {"cli"}
 
 

@@ -30,6 +30,18 @@ GROUPS: dict[str, dict[str, Command]] = {
             "mxdask.cli.process:run_process",
             "mxdask.pipeline_params:Params",
         ),
+        "multiplex": Command(
+            "FILES...",
+            "integrated crystals to the data sets they really are, each scaled and merged",
+            "mxdask.cli.multiplex:run_multiplex",
+            "mxdask.multiplex.params:Params",
+        ),
+        "watch": Command(
+            "DIR",
+            "process sweeps as they appear in a folder, keep the result and a live page up to date",
+            "mxdask.cli.watch:run_watch",
+            "mxdask.watching.params:Params",
+        ),
         "demo": Command(
             "[DIR]",
             "simulate a small data set with known truth, process it, compare",
@@ -83,14 +95,14 @@ GROUPS: dict[str, dict[str, Command]] = {
         "merge": Command(
             "scaled.expt scaled.refl",
             "merge                           -> merged.mtz",
-            _STEP,
+            "mxdask.cli.exchange:run_merge",
             "mxdask.merge.params:Params",
         ),
         "export": Command(
             "scaled.expt scaled.refl",
-            "unmerged data                   -> scaled.mtz",
-            _STEP,
-            "mxdask.merge.params:ExportParams",
+            "data for other programs         -> scaled.mtz, .cif, .HKL, .hkl, .sca, .json",
+            "mxdask.cli.exchange:run_export",
+            "mxdask.merge.export_params:Params",
         ),
         "predict": Command(
             "refined.expt",
@@ -180,6 +192,12 @@ GROUPS: dict[str, dict[str, Command]] = {
             "mxdask.cli.clustering:run_cluster",
             "mxdask.clustering.params:ClusterParams",
         ),
+        "correlation_matrix": Command(
+            "symmetrized.expt symmetrized.refl",
+            "correlations of crystals, trees and groups -> html, json",
+            "mxdask.cli.multiplex:run_correlation",
+            "mxdask.multiplex.correlation_params:Params",
+        ),
         "unit_cell_histogram": Command(
             "X.expt",
             "cells of all crystals            -> unit_cell_histogram.html",
@@ -191,6 +209,20 @@ GROUPS: dict[str, dict[str, Command]] = {
             "orientations of all crystals     -> stereographic_projection.html",
             "mxdask.cli.clustering:run_projection",
             "mxdask.clustering.params:ProjectionParams",
+        ),
+    },
+    "data of other programs": {
+        "import_xds": Command(
+            "XDS_ASCII.HKL|INTEGRATE.HKL|FOLDER...",
+            "reflections of XDS              -> integrated.expt integrated.refl",
+            "mxdask.cli.exchange:run_import",
+            "mxdask.exchange.params:Params",
+        ),
+        "import_mtz": Command(
+            "UNMERGED.mtz...",
+            "unmerged MTZ files              -> integrated.expt integrated.refl",
+            "mxdask.cli.exchange:run_import",
+            "mxdask.exchange.params:Params",
         ),
     },
     "lists": {
@@ -305,6 +337,36 @@ GROUPS: dict[str, dict[str, Command]] = {
             "data sets that harm, by ΔCC½     -> filtered.expt filtered.refl",
             "mxdask.cli.assess:run_delta_cchalf",
             "mxdask.assess.delta_cchalf:Params",
+        ),
+        "estimate_resolution": Command(
+            "scaled.expt scaled.refl|.mtz",
+            "how far the data are good       -> estimate_resolution.html",
+            "mxdask.cli.assess:run_resolution",
+            "mxdask.assess.resolution:Params",
+        ),
+        "merging_statistics": Command(
+            "scaled.expt scaled.refl|.mtz",
+            "Table 1 and all shells          -> merging_statistics.html",
+            "mxdask.cli.assess:run_statistics",
+            "mxdask.assess.merging:Params",
+        ),
+        "damage_analysis": Command(
+            "scaled.expt scaled.refl|.mtz",
+            "Rcp, Scp, Rd against dose       -> damage_analysis.html",
+            "mxdask.cli.assess:run_damage",
+            "mxdask.assess.damage_analysis:Params",
+        ),
+        "wilson": Command(
+            "scaled.expt scaled.refl|.mtz",
+            "Wilson plot and B               -> wilson.html",
+            "mxdask.cli.assess:run_wilson",
+            "mxdask.assess.distribution:WilsonParams",
+        ),
+        "twinning": Command(
+            "scaled.expt scaled.refl|.mtz",
+            "L-test, moments, twin laws      -> twinning.html",
+            "mxdask.cli.assess:run_twinning",
+            "mxdask.assess.distribution:TwinningParams",
         ),
     },
     "looking": {

@@ -7,6 +7,8 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+import gemmi
+
 from mxdask.assess import delta_cchalf
 from mxdask.assess.observations import ScaledObservations, from_experiments, from_mtz
 from mxdask.cli.dispatch import Words
@@ -15,7 +17,7 @@ from mxdask.cli.logs import step_log
 from mxdask.errors import ParameterError
 from mxdask.intensity.cells import mean_cell
 from mxdask.io.atomic import replacing
-from mxdask.io.mtz_unmerged import read_unmerged
+from mxdask.io.mtz_unmerged import read_intensities, read_unmerged
 from mxdask.models import ExperimentList
 from mxdask.params import parse
 from mxdask.table import ReflectionTable
@@ -50,6 +52,19 @@ def scaled_data(
     experiments, reflections = read_inputs(command, words)
     assert reflections is not None
     return from_experiments(experiments, reflections, partiality_threshold), experiments, reflections
+
+
+def known_space_group(name: str) -> gemmi.SpaceGroup:
+    """The space group of a name or number.
+
+    Raises
+    ------
+    ParameterError : there is none.
+    """
+    found = gemmi.find_spacegroup_by_number(int(name)) if name.isdigit() else gemmi.find_spacegroup_by_name(name)
+    if found is None:
+        raise ParameterError(f"space_group={name}: there is no such space group")
+    return found
 
 
 def run_delta_cchalf(command: str, words: Words) -> None:
@@ -98,3 +113,86 @@ def _write_filtered(
     if params.output.reflections:
         write_refl(words.output_dir / params.output.reflections, reflections)
         log.info("wrote %s: %d reflections", words.output_dir / params.output.reflections, len(reflections))
+
+
+def run_resolution(command: str, words: Words) -> None:
+    """Write curves and all numbers; print where each meets its limit."""
+    from mxdask.assess import resolution
+    from mxdask.assess.resolution_pictures import resolution_page
+
+    params = parse(resolution.Params, words.assignments)
+    assert isinstance(params, resolution.Params)
+    data, _, _ = scaled_data(command, words)
+    if params.space_group is not None:
+        data = replace(data, space_group=known_space_group(params.space_group))
+    reference = None
+    if params.reference is not None:
+        reference = resolution.Reference(*read_intensities(params.reference))
+    with step_log(words.output_dir, command):
+        found = resolution.estimate(data, params, reference)
+        log.info("%s", resolution.log_text(found))
+        write_json(words, params.output.json_file, resolution.as_data(found))
+        if params.output.html:
+            write_text(words, params.output.html, resolution_page(found))
+
+
+def run_statistics(command: str, words: Words) -> None:
+    """Print the tables; write curves and all numbers."""
+    from mxdask.assess import merging
+
+    params = parse(merging.Params, words.assignments)
+    assert isinstance(params, merging.Params)
+    data, _, _ = scaled_data(command, words, params.partiality_threshold)
+    if params.space_group is not None:
+        data = replace(data, space_group=known_space_group(params.space_group))
+    with step_log(words.output_dir, command):
+        found = merging.statistics(data, params)
+        log.info("%s", merging.log_text(found))
+        write_json(words, params.output.json_file, merging.as_data(found))
+        if params.output.html:
+            write_text(words, params.output.html, merging.statistics_page(found))
+
+
+def run_damage(command: str, words: Words) -> None:
+    """Print some steps of dose; write curves and all numbers."""
+    from mxdask.assess import damage_analysis
+
+    params = parse(damage_analysis.Params, words.assignments)
+    assert isinstance(params, damage_analysis.Params)
+    data, _, _ = scaled_data(command, words)
+    with step_log(words.output_dir, command):
+        found = damage_analysis.analyse(data, params)
+        log.info("%s", damage_analysis.log_text(found))
+        write_json(words, params.output.json_file, damage_analysis.as_data(found))
+        if params.output.html:
+            write_text(words, params.output.html, damage_analysis.damage_page(found))
+
+
+def run_wilson(command: str, words: Words) -> None:
+    """Print scale and B; write the plot."""
+    from mxdask.assess import distribution
+
+    params = parse(distribution.WilsonParams, words.assignments)
+    assert isinstance(params, distribution.WilsonParams)
+    data, _, _ = scaled_data(command, words)
+    with step_log(words.output_dir, command):
+        found = distribution.wilson(data, params)
+        log.info("%s", distribution.wilson_text(found))
+        write_json(words, params.output.json_file, distribution.wilson_data(found))
+        if params.output.html:
+            write_text(words, params.output.html, distribution.wilson_page(found))
+
+
+def run_twinning(command: str, words: Words) -> None:
+    """Print the tests; write the L-test's plot."""
+    from mxdask.assess import distribution
+
+    params = parse(distribution.TwinningParams, words.assignments)
+    assert isinstance(params, distribution.TwinningParams)
+    data, _, _ = scaled_data(command, words)
+    with step_log(words.output_dir, command):
+        found = distribution.twinning(data, params)
+        log.info("%s", distribution.twinning_text(found))
+        write_json(words, params.output.json_file, distribution.twinning_data(found))
+        if params.output.html:
+            write_text(words, params.output.html, distribution.twinning_page(found))

@@ -8,9 +8,10 @@ import numpy as np
 
 # Least and most shells of resolution; a shell has this many unique reflections if there are enough.
 _PER_SHELL, _MOST_SHELLS = 200, 20
-_CYCLES = 4
+_CYCLES = 6
 _START_EXCESS = 0.04  # of the intensity squared: keeps the strongest reflections from deciding a scale alone
 _PRIOR_TILT = 0.3  # typical relative change of a crystal's scale with resolution that is not yet known
+_LONGEST_STEP = 0.7  # in the logarithm of a scale
 _LEAST_EXPECTED = 0.05  # of the mean: differences between crystals do not vanish where the intensity does
 
 
@@ -80,7 +81,7 @@ def on_one_scale(
 ) -> CrystalData:
     """Normalise by shells of resolution and give every crystal the scale that fits the mean of all.
 
-    A crystal's scale is a parabola in d*² where resolution is known. Observations are as :func:`merge_observations`
+    The logarithm of a crystal's scale is a parabola in d*² where resolution is known. Observations are as :func:`merge_observations`
     gives them.
 
     Parameters
@@ -167,7 +168,10 @@ def _expected(
 def _fit_scales(
     crystal: np.ndarray, value: np.ndarray, mean: np.ndarray, weight: np.ndarray, powers: np.ndarray, n: int
 ) -> np.ndarray:
-    """Factor of each observation: value ≈ mean·(c0 + c1 x + c2 x²) by crystal, the tilt held by a weak prior."""
+    """Factor of each observation, exp(c0 + c1 x + c2 x²) by crystal, that brings the values to the means.
+
+    A Gauss-Newton step held by a weak prior; repeated, it takes any difference in scale and B out.
+    """
     k = powers.shape[1]
     basis = powers * mean[:, None]
     normal, right = np.zeros((n, k, k)), np.zeros((n, k))
@@ -178,4 +182,4 @@ def _fit_scales(
     prior = np.full(k, 1.0 / _PRIOR_TILT**2)
     normal += np.diag(prior)
     change = np.linalg.solve(normal, right[..., None])[..., 0]
-    return np.clip(1.0 + np.einsum("nk,nk->n", powers, change[crystal]), 0.1, 10.0)
+    return np.exp(np.clip(np.einsum("nk,nk->n", powers, change[crystal]), -_LONGEST_STEP, _LONGEST_STEP))

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.special import gammaln
 
 from mxdask.clustering.crystal_data import CrystalData
 from mxdask.clustering.similarity import coordinates, residual_similarity
@@ -19,34 +20,107 @@ _NOISE_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Evidence:
-    """What it takes to call two groups different.
+    """What it takes to call groups different.
 
     Attributes
     ----------
-    per_crystal, constant : log likelihood that a division has to gain. Assigning n crystals to fit noise gains about n.
+    per_group : log likelihood that each group above the first has to gain, beyond the logarithm of the number of ways
+        to divide the crystals into groups of these sizes (the best of so many fits noise).
     difference : 1 - CC of the true intensities below which groups count as one: errors that crystals share (absorption,
         a wrong detector model) make differences of a few parts in a thousand.
     """
 
-    per_crystal: float = 3.0
-    constant: float = 10.0
+    per_group: float = 8.0
     difference: float = 0.002
 
-    def needed(self, n_crystals: int, n_groups: int) -> float:
-        return self.per_crystal * n_crystals * np.log2(max(n_groups, 2)) + self.constant * (n_groups - 1)
+    def needed(self, label: np.ndarray) -> float:
+        """Log likelihood that these groups have to gain over one."""
+        size = np.bincount(label)
+        ways = gammaln(len(label) + 1) - gammaln(size + 1).sum()
+        return float(ways) + self.per_group * (len(size) - 1)
 
 
-def one_group_noise(data: CrystalData) -> Noise:
-    """Errors of the crystals if they were all alike: differences between groups count as noise."""
-    noise = Noise.start(data)
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Groups with the errors that fit them.
+
+    Attributes
+    ----------
+    label : (c,) 0 … g - 1. noise : of the crystals. t : variance between groups. log_marginal : support by the data.
+    difference : 1 - CC of the groups' true intensities, from t.
+    """
+
+    label: np.ndarray
+    noise: Noise
+    t: float
+    log_marginal: float
+    difference: float = 0.0
+
+    @property
+    def n_groups(self) -> int:
+        return int(self.label.max(initial=-1)) + 1
+
+
+def as_one(data: CrystalData) -> Partition:
+    """All crystals in one group: differences between groups would count as errors."""
+    noise, label = Noise.start(data), np.zeros(data.n_crystals, dtype=np.int64)
     for _ in range(_NOISE_ROUNDS):
-        means = GroupMeans.of(data, np.zeros(data.n_crystals, dtype=np.int64), noise.variance(data), t=0.0)
+        noise = refit_noise(GroupMeans.of(data, label, noise.variance(data), t=0.0), noise)
+    means = GroupMeans.of(data, label, noise.variance(data), t=0.0)
+    return Partition(label, noise, 0.0, means.log_marginal())
+
+
+def settle(data: CrystalData, label: np.ndarray, noise: Noise) -> Partition:
+    """Move every crystal to the group that predicts it best, re-estimating errors, until nothing moves.
+
+    Groups left with one crystal are dissolved.
+    """
+    label, still, t = compact(label), 0, None
+    for _ in range(_ROUNDS):
+        means = GroupMeans.of(data, label, noise.variance(data), t)
         noise = refit_noise(means, noise)
-    return noise
+        means = GroupMeans.of(data, label, noise.variance(data))
+        t = means.t
+        odds = means.log_likelihoods()
+        size = np.bincount(label, minlength=odds.shape[1])
+        odds[:, size < 2] = -np.inf
+        new = compact(np.argmax(odds, axis=1)) if np.any(size >= 2) else np.zeros_like(label)
+        still = still + 1 if np.array_equal(new, label) else 0
+        label = new
+        if still >= _NOISE_ROUNDS or label.max(initial=0) == 0:
+            break
+    if label.max(initial=0) == 0:
+        return as_one(data)
+    means = GroupMeans.of(data, label, noise.variance(data))
+    difference = means.t / intensity_variance(data, means.variance)
+    return Partition(label, noise, means.t, means.log_marginal(), difference)
 
 
-def find_partition(data: CrystalData, evidence: Evidence) -> np.ndarray:
-    """(c,) group of each crystal, 0 … g - 1: divided until no part divides further, then joined where too alike."""
+def divide(data: CrystalData, evidence: Evidence) -> np.ndarray:
+    """(c,) the best division of what may be one group; all zero if nothing supports one.
+
+    Ward's tree of the residual coordinates is cut into 2, 3 … parts, each refined by the model, and compared with one
+    group; each side has the errors that fit it best.
+    """
+    c = data.n_crystals
+    one = as_one(data)
+    if c < 4:
+        return one.label
+    points, eigenvalues, noise_level = coordinates(residual_similarity(data, one.noise.variance(data)))
+    tree = linkage(points, "ward")
+    most = min(MOST_PARTS, c // 2, int(np.sum(eigenvalues > noise_level)) + 2)
+    best, best_score = one.label, 0.0
+    for k in range(2, most + 1):
+        found = settle(data, fcluster(tree, k, criterion="maxclust"), one.noise)
+        if found.n_groups > 1:
+            score = found.log_marginal - one.log_marginal - evidence.needed(found.label)
+            if score > best_score:
+                best, best_score = found.label, score
+    return best
+
+
+def find_partition(data: CrystalData, evidence: Evidence) -> Partition:
+    """Crystals divided until no part divides further, then parts joined where too alike."""
     parts, done = [np.arange(data.n_crystals)], []
     while parts:
         members = parts.pop()
@@ -58,93 +132,37 @@ def find_partition(data: CrystalData, evidence: Evidence) -> np.ndarray:
     label = np.zeros(data.n_crystals, dtype=np.int64)
     for g, members in enumerate(sorted(done, key=lambda m: int(m[0]))):
         label[members] = g
-    label, _ = settle(data, label, one_group_noise(data))
-    return join_alike(data, label, evidence)
-
-
-def divide(data: CrystalData, evidence: Evidence) -> np.ndarray:
-    """(c,) the best division of what may be one group; all zero if nothing supports one.
-
-    Ward's tree of the residual coordinates is cut into 2, 3 … parts, each refined by the model. Gains are counted with
-    the errors that fit one group, which is cautious: there the difference between groups is part of the errors.
-    """
-    c = data.n_crystals
-    best, best_score = np.zeros(c, dtype=np.int64), 0.0
-    if c < 4:
-        return best
-    noise = one_group_noise(data)
-    variance = noise.variance(data)
-    points, _, _ = coordinates(residual_similarity(data, variance))
-    tree = linkage(points, "ward")
-    misses = 0
-    for k in range(2, min(MOST_PARTS, c // 2) + 1):
-        start = compact(fcluster(tree, k, criterion="maxclust") - 1)
-        label, _ = settle(data, start, noise)
-        if label.max() > 0:
-            label = join_alike(data, label, evidence, variance)
-        if label.max() == 0:
-            continue
-        score = GroupMeans.of(data, label, variance).gain() - evidence.needed(c, int(label.max()) + 1)
-        if score > best_score:
-            best, best_score, misses = label, score, 0
-        else:
-            misses += 1
-        if misses >= 2 and best_score > 0:
+    found = as_one(data)
+    if len(done) > 1:
+        found = settle(data, label, found.noise)
+    while found.n_groups > 1:
+        pair = least_different(data, found, evidence)
+        if pair is None:
             break
-    return best
+        found = settle(data, np.where(found.label == pair[1], pair[0], found.label), found.noise)
+    return found
 
 
-def settle(data: CrystalData, label: np.ndarray, noise: Noise) -> tuple[np.ndarray, Noise]:
-    """Move every crystal to the group that predicts it best, re-estimating errors, until nothing moves.
-
-    Groups left with one crystal are dissolved.
-    """
-    label = compact(label)
-    for _ in range(_ROUNDS):
-        means = GroupMeans.of(data, label, noise.variance(data))
-        noise = refit_noise(means, noise)
-        means = GroupMeans.of(data, label, noise.variance(data), means.t)
-        odds = means.log_likelihoods()[:, :-1]
-        size = np.bincount(label, minlength=odds.shape[1])
-        odds[:, size < 2] = -np.inf
-        new = compact(np.argmax(odds, axis=1)) if np.any(size >= 2) else np.zeros_like(label)
-        if np.array_equal(new, label):
-            break
-        label = new
-    return label, noise
+def least_different(data: CrystalData, found: Partition, evidence: Evidence) -> tuple[int, int] | None:
+    """The two groups that data tell apart least, if that is not enough."""
+    margins = {pair: support(data, found.label, *pair, evidence) for pair in combinations(range(found.n_groups), 2)}
+    weakest = min(margins, key=lambda pair: margins[pair])
+    return weakest if margins[weakest] < 0 else None
 
 
-def join_alike(
-    data: CrystalData, label: np.ndarray, evidence: Evidence, variance: np.ndarray | None = None
-) -> np.ndarray:
-    """Join the two groups whose difference is supported least, again and again, until all differences are."""
-    while label.max(initial=0) > 0:
-        weakest = None
-        for g, k in combinations(range(label.max() + 1), 2):
-            margin = support(data, label, g, k, evidence, variance)
-            if margin < 0 and (weakest is None or margin < weakest[0]):
-                weakest = margin, g, k
-        if weakest is None:
-            break
-        label = compact(np.where(label == weakest[2], weakest[1], label))
-    return label
-
-
-def support(
-    data: CrystalData, label: np.ndarray, g: int, k: int, evidence: Evidence, variance: np.ndarray | None
-) -> float:
+def support(data: CrystalData, label: np.ndarray, g: int, k: int, evidence: Evidence) -> float:
     """Log likelihood gained by keeping two groups apart, above what is needed; negative where they are too alike."""
     members = np.flatnonzero((label == g) | (label == k))
     pair = data.of(members)
-    two = (label[members] == k).astype(np.int64)
-    if variance is None:
-        s2 = one_group_noise(pair).variance(pair)
-    else:
-        s2 = variance[np.isin(data.crystal, members)]
-    means = GroupMeans.of(pair, two, s2)
-    margin = means.gain() - evidence.needed(len(members), 2)
-    if margin > 0 and means.t < evidence.difference * intensity_variance(pair, s2):
-        return means.t / evidence.difference - 1.0
+    one = as_one(pair)
+    noise, two = one.noise, (label[members] == k).astype(np.int64)
+    for _ in range(_NOISE_ROUNDS):
+        noise = refit_noise(GroupMeans.of(pair, two, noise.variance(pair)), noise)
+    means = GroupMeans.of(pair, two, noise.variance(pair))
+    margin = means.log_marginal() - one.log_marginal - evidence.needed(two)
+    difference = means.t / intensity_variance(pair, means.variance)
+    if difference < evidence.difference:
+        return min(margin, difference / evidence.difference - 1.0)
     return margin
 
 

@@ -8,16 +8,18 @@ W_g = Σ 1/s² and the weighted means m_g of the groups, P_g = 1/(t v + 1/W_g) i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 from mxdask.clustering.crystal_data import CrystalData
+from mxdask.clustering.species_kernels import add_log_likelihoods, marginal_gain, own_predictions
 
 _LARGEST_Z2 = 25.0  # a single reflection counts no more than one that is five standard deviations off
 _OUTLIER_Z2 = 16.0
 _PRIOR_ROWS = 20.0  # observations' worth of belief that a = 1
-_LEAST_A = 0.25
+_LEAST_A = 0.02
 _T_RANGE = (1e-5, 3.0)
 
 
@@ -53,8 +55,8 @@ class GroupMeans:
 
     Attributes
     ----------
-    label : (c,) group of each crystal, -1 none. variance : (n,) s². t : variance between groups.
-    W, Wm : (g, h) Σ 1/s², Σ x/s² of each group. P, Pm : the same as samples of μ.
+    label : (c,) i8 group of each crystal. variance : (n,) s². t : variance between groups.
+    W, Wm : (g, h) Σ 1/s², Σ x/s² of each group.
     """
 
     data: CrystalData
@@ -68,12 +70,10 @@ class GroupMeans:
     def of(cls, data: CrystalData, label: np.ndarray, variance: np.ndarray, t: float | None = None) -> GroupMeans:
         """With t given, or the most likely one."""
         g, h = int(label.max(initial=-1)) + 1, data.n_reflections
-        own = label[data.crystal]
-        inside = own >= 0
-        key = own[inside].astype(np.int64) * h + data.reflection[inside]
-        weight = 1.0 / variance[inside]
+        key = label[data.crystal] * h + data.reflection
+        weight = 1.0 / variance
         W = np.bincount(key, weight, g * h).reshape(g, h)
-        Wm = np.bincount(key, weight * data.value[inside], g * h).reshape(g, h)
+        Wm = np.bincount(key, weight * data.value, g * h).reshape(g, h)
         if t is None:
             t = likely_t(W, Wm, data.expected)
         return cls(data, label, variance, t, W, Wm)
@@ -82,84 +82,51 @@ class GroupMeans:
     def n_groups(self) -> int:
         return len(self.W)
 
-    def gain(self) -> float:
-        """Log likelihood with these groups less that with one group, same s²."""
-        return gain(self.W, self.Wm, self.data.expected, self.t)
+    def log_marginal(self) -> float:
+        """Log likelihood of all crystals, μ and d integrated out, up to a constant."""
+        data = self.data
+        weight, x, h = 1.0 / self.variance, data.value, data.reflection
+        total = np.bincount(h, weight, data.n_reflections)
+        mean = np.divide(np.bincount(h, weight * x, len(total)), total, out=np.zeros_like(total), where=total > 0)
+        spread = (weight * np.square(x - mean[h]) - np.log(weight)).sum() + np.log(total[total > 0]).sum()
+        return float(marginal_gain(self.W, self.Wm, data.expected, self.t)) - 0.5 * float(spread)
 
-    def predictions(self, group: int) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) mean and precision of every observation's true value if its crystal belonged to a group.
+    def own_predictions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the other crystals tell about the true value of every observation, (n,) each.
 
-        The crystal's own observation is taken out first. ``group`` = -1: a group of its own. Precision 0 means that
-        no other crystal tells anything.
+        Returns
+        -------
+        mean, precision : by the crystal's group (drawn to the mean of the groups as far as few members measured it);
+            precision 0 where no other crystal tells anything. middle : mean of the groups.
         """
-        data, tv = self.data, self.t * self.data.expected[self.data.reflection]
-        h, own = data.reflection, self.label[data.crystal]
-        weight = np.where(own >= 0, 1.0 / self.variance, 0.0)
-        Wo = _positive(self.W[own, h] - weight, weight)
-        Wmo = self.Wm[own, h] - weight * data.value
-        P, Pm = self.W / (1 + self.t * data.expected * self.W), self.Wm / (1 + self.t * data.expected * self.W)
-        P_own, Pm_own = Wo / (1 + tv * Wo), Wmo / (1 + tv * Wo)
-        lost = own >= 0
-        rest = P.sum(axis=0)[h] - np.where(lost, P[own, h] - P_own, 0.0)
-        rest_m = Pm.sum(axis=0)[h] - np.where(lost, Pm[own, h] - Pm_own, 0.0)
-        Q, Qm = np.zeros(len(h)), np.zeros(len(h))
-        if group >= 0:
-            mine = own == group
-            Q = np.where(mine, Wo, self.W[group, h])
-            Qm = np.where(mine, Wmo, self.Wm[group, h])
-            rest = rest - np.where(mine, P_own, P[group, h])
-            rest_m = rest_m - np.where(mine, Pm_own, Pm[group, h])
-        scale = P.sum(axis=0)[h]
-        rest = _positive(rest, scale)
-        rest_m = np.where(rest > 0, rest_m, 0.0)
-        Q = Q + rest / (1 + tv * rest)
-        Qm = np.where(Q > 0, Qm, 0.0) + rest_m / (1 + tv * rest)
-        return np.divide(Qm, Q, out=np.zeros(len(h)), where=Q > 0), Q
+        mean, precision, middle = np.zeros((3, len(self.data.value)))
+        own_predictions(*self._arrays, mean, precision, middle)
+        return mean, precision, middle
 
     def log_likelihoods(self) -> np.ndarray:
-        """(c, g + 1) log likelihood of each crystal's data in each group, and last in a group of its own."""
-        out = np.zeros((self.data.n_crystals, self.n_groups + 1))
-        for column, group in enumerate([*range(self.n_groups), -1]):
-            mean, precision = self.predictions(group)
-            known = precision > 0
-            total = self.variance[known] + 1.0 / precision[known]
-            z2 = np.minimum(np.square(self.data.value[known] - mean[known]) / total, _LARGEST_Z2)
-            out[:, column] = np.bincount(self.data.crystal[known], -0.5 * (np.log(total) + z2), self.data.n_crystals)
+        """(c, g) log likelihood of each crystal's data in each group, the crystal itself left out."""
+        out = np.zeros((self.data.n_crystals, self.n_groups))
+        add_log_likelihoods(*self._arrays, _LARGEST_Z2, out)
         return out
 
-
-def _positive(difference: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Zero where a difference of sums is nothing but rounding."""
-    return np.where(difference > 1e-9 * scale, difference, 0.0)
-
-
-def gain(W: np.ndarray, Wm: np.ndarray, expected: np.ndarray, t: float) -> float:
-    """Log of the ratio of marginal likelihoods, groups with variance t between them over one group.
-
-    ½ Σ_h [Σ_g W_g (m_g - m)² - Σ_g P_g (m_g - M)² + Σ_g ln(P_g/W_g) + ln(ΣW/ΣP)], m and M the means with weights W, P.
-    """
-    ratio = 1.0 / (1 + t * expected * W)
-    P, Pm = W * ratio, Wm * ratio
-    sW, sP = W.sum(axis=0), P.sum(axis=0)
-    several = np.count_nonzero(W, axis=0) > 1
-    W, Wm, P, Pm, ratio, sW, sP = (x[..., several] for x in (W, Wm, P, Pm, ratio, sW, sP))
-    m = np.divide(Wm, W, out=np.zeros_like(W), where=W > 0)
-    one = (W * np.square(m - Wm.sum(axis=0) / sW)).sum(axis=0)
-    many = (P * np.square(m - Pm.sum(axis=0) / sP)).sum(axis=0)
-    # Where groups differ by far more than anything explains, the reflection is wrong, not the crystals.
-    evidence = np.minimum(one, 2 * _LARGEST_Z2 * len(W)) - np.minimum(many, 2 * _LARGEST_Z2 * len(W))
-    return 0.5 * float((evidence + np.log(ratio).sum(axis=0) + np.log(sW / sP)).sum())
+    @property
+    def _arrays(self) -> tuple[Any, ...]:
+        data = self.data
+        return (
+            data.crystal, data.reflection, data.value, 1.0 / self.variance, self.label, self.W, self.Wm, data.expected,
+            self.t,
+        )  # fmt: skip
 
 
 def likely_t(W: np.ndarray, Wm: np.ndarray, expected: np.ndarray) -> float:
     """t of greatest likelihood."""
     low, high = np.log(_T_RANGE)
     grid = np.linspace(low, high, 13)
-    values = [gain(W, Wm, expected, np.exp(x)) for x in grid]
+    values = [marginal_gain(W, Wm, expected, np.exp(x)) for x in grid]
     best = int(np.argmax(values))
     bounds = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
     found = minimize_scalar(
-        lambda x: -gain(W, Wm, expected, np.exp(x)), bounds=bounds, method="bounded", options={"xatol": 0.02}
+        lambda x: -marginal_gain(W, Wm, expected, np.exp(x)), bounds=bounds, method="bounded", options={"xatol": 0.02}
     )
     return float(np.exp(found.x))
 
@@ -170,7 +137,7 @@ def refit_noise(means: GroupMeans, noise: Noise) -> Noise:
     Moments: ⟨e² - 1/Q⟩ = a σ² + u v, weighted least squares with a drawn to one, both kept from going negative.
     """
     data = means.data
-    mean, precision = _own_predictions(means)
+    mean, precision, _ = means.own_predictions()
     known = precision > 0
     crystal, v = data.crystal[known], data.expected[data.reflection[known]]
     sigma2, spread = data.variance[known], 1.0 / precision[known]
@@ -196,13 +163,3 @@ def refit_noise(means: GroupMeans, noise: Noise) -> Noise:
         u = np.nan_to_num((yv - a * sv) / vv)
         a = np.where(u < 0, np.maximum(np.nan_to_num(ys / ss, nan=1.0), _LEAST_A), a)
     return Noise(a, np.clip(u, 1e-4, 20.0), inflation)
-
-
-def _own_predictions(means: GroupMeans) -> tuple[np.ndarray, np.ndarray]:
-    own = means.label[means.data.crystal]
-    mean, precision = np.zeros(len(own)), np.zeros(len(own))
-    for group in np.unique(own):
-        rows = own == group
-        m, q = means.predictions(int(group))
-        mean[rows], precision[rows] = m[rows], q[rows]
-    return mean, precision

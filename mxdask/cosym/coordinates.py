@@ -20,6 +20,7 @@ from mxdask.cosym.settings_group import SettingsGroup
 Weights = Literal["count", "standard_error"]
 
 COPIES = 2  # of the regular representation: room for crystals that are not isomorphous
+_MOST_AT_A_TIME = 1 << 18  # elements of the pair matrix: as many as stay in the processor's cache
 NEGLIGIBLE = 1e-3  # of the first axis' mean square: a dimension that the penalty has emptied
 
 
@@ -54,10 +55,10 @@ def pair_weights(pairs: PairMatrix, kind: Weights | None, min_pairs: int) -> np.
     if kind is None:
         weight = usable.astype(np.float64)
     elif kind == "count":
-        weight = np.where(usable, pairs.n, 0).astype(np.float64)
+        weight = np.where(usable, pairs.effective, 0.0)
     else:
         r = np.clip(pairs.r, -0.999, 0.999)
-        weight = np.where(usable, np.sqrt(np.maximum(pairs.n - 1, 0)) / (1 - r * r), 0.0)
+        weight = np.where(usable, np.sqrt(np.maximum(pairs.effective - 1, 0)) / (1 - r * r), 0.0)
     weight[0][np.diag_indices(weight.shape[1])] = 0.0
     total = np.count_nonzero(weight)
     return weight * (total / weight.sum()) if total else weight
@@ -84,15 +85,16 @@ class Problem:
     def target(self, vectors: np.ndarray) -> tuple[float, np.ndarray]:
         """f and ∂f/∂x for vectors (N, d)."""
         gradient = np.zeros_like(vectors)
-        value = 0.0
-        for r, weight, rho in zip(self.pairs.r, self.weights, self.rho, strict=True):
-            moved = vectors @ rho  # rows ρ(g)ᵀ·x_j
-            misfit = vectors @ moved.T
-            misfit -= r
-            weighted = weight * misfit
+        value, s = 0.0, len(self.rho)
+        at_a_time = max(1, _MOST_AT_A_TIME // len(vectors) ** 2)
+        for lo in range(0, s, at_a_time):
+            some = slice(lo, lo + at_a_time)
+            moved = vectors @ self.rho[some]  # rows ρ(g)ᵀ·x_j
+            misfit = vectors @ moved.transpose(0, 2, 1)
+            misfit -= self.pairs.r[some]
+            weighted = self.weights[some] * misfit
             value += float(np.vdot(weighted, misfit))
-            gradient += weighted @ moved
-        s = len(self.rho)
+            gradient += (weighted @ moved).sum(axis=0)
         return 0.5 * s * value, 2.0 * s * gradient
 
     def points(self, vectors: np.ndarray) -> np.ndarray:
@@ -155,7 +157,7 @@ def noise_level(pairs: PairMatrix, weights: np.ndarray) -> float:
 
     For a symmetric matrix of independent errors it is 2√(Σ_q σ²_pq) of a row (Wigner); σ(r) = 1/√(n-1) at r = 0.
     """
-    variance = weights**2 / np.maximum(pairs.n - 1, 1)
+    variance = weights**2 / np.maximum(pairs.effective - 1, 1)
     return 2.0 * float(np.sqrt(variance.sum(axis=(0, 2)).max()))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mxdask.cosym.pairs import ReflectionLists, correlate
+from mxdask.cosym.pairs import Correlations, PairRules, ReflectionLists, correlate
 from mxdask.cosym.settings_group import SettingsGroup
 from mxdask.intensity.merged_set import MergedSet, merge_set
 
@@ -20,13 +20,13 @@ class Frame:
     ----------
     laue, lattice : (n, 3, 3) operators on the indices of the common primitive cell.
     ops : (c, 3, 3) one operator per class of settings, identity first.
-    min_pairs : correlations of fewer pairs do not count.
+    rules : how two crystals are compared.
     """
 
     laue: np.ndarray
     lattice: np.ndarray
     ops: np.ndarray
-    min_pairs: int
+    rules: PairRules
 
 
 def in_setting(data: MergedSet, op: np.ndarray, laue: np.ndarray) -> MergedSet:
@@ -34,16 +34,22 @@ def in_setting(data: MergedSet, op: np.ndarray, laue: np.ndarray) -> MergedSet:
     return merge_set(data.hkl @ op.T, data.intensity, data.sigma**2, laue)
 
 
+def reference_lists(sets: Sequence[MergedSet], ops: Sequence[np.ndarray], frame: Frame) -> ReflectionLists:
+    """Crystals brought to the common setting, as lists to compare others with."""
+    return ReflectionLists.of([in_setting(s, op, frame.laue) for s, op in zip(sets, ops, strict=True)], frame.lattice)
+
+
 def class_scores(
-    sets: Sequence[MergedSet], ops: Sequence[np.ndarray], references: Sequence[MergedSet], frame: Frame, *, same: bool
+    sets: Sequence[MergedSet], references: ReflectionLists, frame: Frame, ops: Sequence[np.ndarray] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """How well each crystal agrees with reference crystals in each class of settings, counted from its present one.
 
     Parameters
     ----------
-    sets, ops : crystals merged without symmetry, and the operator that takes each to its present setting.
-    references : crystals in the common setting, merged in the Laue group.
-    same : crystals and references are the same crystals: none is compared with itself.
+    sets : crystals merged without symmetry.
+    references : lists of crystals in the common setting, merged in the Laue group.
+    ops : where crystals and references are the same crystals, what takes each to its present setting; none is then
+        compared with itself.
 
     Returns
     -------
@@ -51,20 +57,20 @@ def class_scores(
     pairs : (n, c) common reflections in all.
     """
     trivial = SettingsGroup.of(frame.laue, frame.laue)
-    second = ReflectionLists.of(references, frame.lattice)
     score = np.full((len(sets), len(frame.ops)), -1.0)
     pairs = np.zeros(score.shape, dtype=np.int64)
     for c, relative in enumerate(frame.ops):
-        moved = [in_setting(s, relative @ op, frame.laue) for s, op in zip(sets, ops, strict=True)]
-        first = ReflectionLists.of(moved, frame.lattice)
-        r, n = correlate(first, second, trivial, 0, frame.min_pairs)
-        weight = np.where(n >= frame.min_pairs, n, 0).astype(np.float64)
-        if same:
-            np.fill_diagonal(weight, 0.0)
+        turns = [relative] * len(sets) if ops is None else [relative @ op for op in ops]
+        moved = [in_setting(s, turn, frame.laue) for s, turn in zip(sets, turns, strict=True)]
+        found = correlate(ReflectionLists.of(moved, frame.lattice), references, trivial, 0, frame.rules)
+        usable = found.n >= frame.rules.min_pairs
+        if ops is not None:
+            np.fill_diagonal(usable, False)
+        weight = np.where(usable, found.effective, 0.0)
         total = weight.sum(axis=1)
-        pairs[:, c] = total
+        pairs[:, c] = np.where(usable, found.n, 0).sum(axis=1)
         with np.errstate(invalid="ignore"):
-            score[:, c] = np.where(total > 0, (weight * r).sum(axis=1) / total, -1.0)
+            score[:, c] = np.where(total > 0, (weight * found.r).sum(axis=1) / total, -1.0)
     return score, pairs
 
 
@@ -82,14 +88,19 @@ def polish(
     """
     ops = list(ops)
     for _ in range(len(sets) + 1):
-        references = [in_setting(s, op, frame.laue) for s, op in zip(sets, ops, strict=True)]
-        score, pairs = class_scores(sets, ops, references, frame, same=True)
+        score, pairs = class_scores(sets, reference_lists(sets, ops, frame), frame, ops)
         gain = (score.max(axis=1) - score[:, 0]) * (pairs[:, 0] > 0)
         worst = int(np.argmax(np.round(gain, 9)))
         if gain[worst] <= 1e-9:
             break
         ops[worst] = frame.ops[int(np.argmax(score[worst]))] @ ops[worst]
     return ops, score, pairs
+
+
+def agreement(sets: Sequence[MergedSet], ops: Sequence[np.ndarray], frame: Frame) -> Correlations:
+    """Correlations of all pairs of crystals in their final settings, merged in the Laue group."""
+    lists = reference_lists(sets, ops, frame)
+    return correlate(lists, lists, SettingsGroup.of(frame.laue, frame.laue), 0, frame.rules)
 
 
 def margin(score: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import gemmi
 import numpy as np
@@ -13,6 +13,7 @@ from mxdask.cosym.reference_file import Reference, read_reference
 from mxdask.cosym.settings_group import normal_core
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.intensity.merged_set import MergedSet
+from mxdask.intensity.order import canonical_order, content_key
 from mxdask.lattice.common_setting import CellCluster, cluster_cells
 from mxdask.lattice.known_group import setting_of, settings_of
 from mxdask.lattice.metric import LatticeSetting, lattice_group, metric_subgroups
@@ -28,8 +29,10 @@ class Plan:
 
     Attributes
     ----------
-    rows : experiments used; P : (n, 3, 3) their change of basis to the common primitive cell.
-    crystal_of : row → number of its crystal (experiments may share one); names : of the crystals.
+    rows : experiments used, in an order that depends on their content only, so that no result depends on theirs;
+        P : (n, 3, 3) their change of basis to the common primitive cell.
+    crystal_of : row → number of its crystal (experiments may share one); names : of the crystals; keys : what their
+        random choices are seeded with.
     cell : (6,) common cell, the median.
     clusters : groups of like cells, the first is the one used; reasons : row → why it is not used.
     lattice : (k, 3, 3) lattice group; settings : its subgroups; candidates : those among which to choose.
@@ -41,6 +44,7 @@ class Plan:
     P: np.ndarray
     crystal_of: dict[int, int]
     names: dict[int, str]
+    keys: dict[int, str]
     cell: np.ndarray
     clusters: list[CellCluster]
     reasons: dict[int, str]
@@ -54,11 +58,12 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Datasets:
-    """Crystals with enough reflections: their numbers, sets and names; and why other rows are left out."""
+    """Crystals with enough reflections: their numbers, sets, names and keys; and why other rows are left out."""
 
     crystals: list[int]
     sets: list[MergedSet]
     names: list[str]
+    keys: list[str]
     reasons: dict[int, str] = field(default_factory=dict)
 
 
@@ -72,40 +77,43 @@ def plan_datasets(experiments: ExperimentList, params: Params) -> Plan:
     missing = [e.name for e in experiments if e.crystal is None]
     if missing or len(experiments) == 0:
         raise MxdaskError(f"cosym: {', '.join(missing) or 'the list'} has no crystal; run `mxdask index` first")
-    crystals = experiments.unique("crystal")
+    number = {id(c): i for i, c in enumerate(experiments.unique("crystal"))}
+    crystal_of = {row: number[id(e.crystal)] for row, e in enumerate(experiments)}
+    order = canonical_order(experiments.experiments)
+    sequence = list(dict.fromkeys(crystal_of[row] for row in order))
+    first_row = {crystal_of[row]: row for row in reversed(order)}
+    crystals = [experiments[first_row[crystal]].crystal for crystal in sequence]
     clusters = cluster_cells(
-        [c.cell for c in crystals],
-        [c.space_group.centring_type() for c in crystals],
+        [c.cell for c in crystals if c is not None],
+        [c.space_group.centring_type() for c in crystals if c is not None],
         relative_length_tolerance=params.relative_length_tolerance,
         absolute_angle_tolerance=params.absolute_angle_tolerance,
     )
+    clusters = [replace(c, members=tuple(sequence[m] for m in c.members)) for c in clusters]
     main = clusters[0]
-    number = {id(c): i for i, c in enumerate(crystals)}
-    crystal_of = {row: number[id(e.crystal)] for row, e in enumerate(experiments)}
     position = {crystal: k for k, crystal in enumerate(main.members)}
-    rows = tuple(row for row in range(len(experiments)) if crystal_of[row] in position)
+    rows = tuple(row for row in order if crystal_of[row] in position)
     reasons = _reasons(clusters, crystal_of)
-    names: dict[int, str] = {}
-    for row, experiment in enumerate(experiments):
-        names.setdefault(crystal_of[row], experiment.identifier)
+    names = {crystal: experiments[row].identifier for crystal, row in first_row.items()}
+    keys = {crystal: content_key(experiments[row]) for crystal, row in first_row.items()}
     reference = None if params.reference is None else read_reference(params.reference)
     symmetry = _symmetry(main, params)
     if reference is not None:
         symmetry = (*symmetry[:3], np.eye(3, dtype=np.int64)[None], reference.space_group)
     return Plan(
-        rows, np.array([main.P[position[crystal_of[r]]] for r in rows]), crystal_of, names, main.median, clusters,
+        rows, np.array([main.P[position[crystal_of[r]]] for r in rows]), crystal_of, names, keys, main.median, clusters,
         reasons, *symmetry, reference,
     )  # fmt: skip
 
 
 def _reasons(clusters: list[CellCluster], crystal_of: dict[int, int]) -> dict[int, str]:
-    reasons = {}
-    for rank, cluster in enumerate(clusters[1:], start=2):
-        cell = " ".join(f"{x:.2f}" for x in cluster.median)
-        for row, crystal in crystal_of.items():
-            if crystal in cluster.members:
-                reasons[row] = f"its cell (primitive {cell}, cluster {rank} of {len(clusters)}) is unlike most others'"
-    return reasons
+    rank_of = {crystal: rank for rank, cluster in enumerate(clusters, start=1) for crystal in cluster.members}
+    cells = [" ".join(f"{x:.2f}" for x in cluster.median) for cluster in clusters]
+    return {
+        row: f"its cell (primitive {cells[rank - 1]}, cluster {rank} of {len(clusters)}) is unlike most others'"
+        for row, crystal in crystal_of.items()
+        if (rank := rank_of[crystal]) > 1
+    }
 
 
 def _symmetry(

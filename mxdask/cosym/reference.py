@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from mxdask.cosym.alignment import relative_settings
-from mxdask.cosym.placement import Frame, class_scores, margin
+from mxdask.cosym.pairs import PairRules
+from mxdask.cosym.placement import Frame, margin, reference_lists
 from mxdask.cosym.reference_file import Reference
 from mxdask.cosym.settings_group import SettingsGroup
-from mxdask.cosym.solve import Solution
+from mxdask.cosym.solve import Solution, Tasks
 from mxdask.errors import MxdaskError
 from mxdask.intensity.merged_set import MergedSet
 from mxdask.intensity.normalisation import Method
@@ -30,7 +31,8 @@ def solve_against(
     settings: list[LatticeSetting],
     cell: np.ndarray,
     method: Method | None,
-    min_pairs: int,
+    rules: PairRules,
+    tasks: Tasks,
 ) -> Solution:
     """The setting of each crystal in which it agrees best with the reference.
 
@@ -55,8 +57,8 @@ def solve_against(
     target = normalised_set(reference.hkl, reference.intensity, reference.variance, to_common, cell, laue, method)
     identity = np.eye(3, dtype=np.int64)
     group = SettingsGroup.of(lattice, identity[None])
-    frame = Frame(laue, lattice, relative_settings(group, laue).ops, min_pairs)
-    score, pairs = class_scores(sets, [identity] * len(sets), [target], frame, same=False)
+    frame = Frame(laue, lattice, relative_settings(group, laue).ops, rules)
+    score, pairs = tasks.class_scores(sets, reference_lists([target], [identity], frame), frame)
     best = np.argmax(np.round(score, 9), axis=1)
     rows = np.arange(len(sets))
     placed = (pairs[rows, best] > 0) | (len(frame.ops) == 1)
@@ -73,6 +75,7 @@ def solve_against(
         solved=rows,
         coordinates=None,
         pair_matrix=None,
+        agreement=None,
         operators=[],
         groups=[],
     )

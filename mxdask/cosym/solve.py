@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -12,16 +12,29 @@ from scipy.sparse.csgraph import connected_components
 
 from mxdask.cosym.alignment import align, densest_point, relative_settings, score_symmetry
 from mxdask.cosym.coordinates import Coordinates, find_coordinates, pair_weights
-from mxdask.cosym.pairs import PairMatrix, ReflectionLists, assemble, distinct_elements
+from mxdask.cosym.pairs import Correlations, PairMatrix, PairRules, ReflectionLists, assemble, distinct_elements
 from mxdask.cosym.params import Params
-from mxdask.cosym.placement import Frame, class_scores, in_setting, margin, polish
+from mxdask.cosym.placement import Frame, agreement, margin, polish, reference_lists
 from mxdask.cosym.settings_group import SettingsGroup
 from mxdask.intensity.merged_set import MergedSet
+from mxdask.intensity.order import seed_of
 from mxdask.intensity.symmetry_scores import GroupScore, OperatorScore
 from mxdask.lattice.metric import LatticeSetting
 from mxdask.lattice.point_groups import same_group
 
-Correlate = Callable[[ReflectionLists, SettingsGroup, list[int], int], dict[int, tuple[np.ndarray, np.ndarray]]]
+
+class Tasks(Protocol):
+    """The two pieces of work that are worth spreading; the caller decides where they run."""
+
+    def correlate(
+        self, lists: ReflectionLists, group: SettingsGroup, elements: list[int], rules: PairRules
+    ) -> list[Correlations]:
+        """:func:`mxdask.cosym.pairs.correlate` of crystals with themselves for each element."""
+
+    def class_scores(
+        self, sets: Sequence[MergedSet], references: ReflectionLists, frame: Frame
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """:func:`mxdask.cosym.placement.class_scores` of all sets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +49,7 @@ class Solution:
     classes : per crystal the class of its operator (-1 not placed); class_ops one operator for each, identity first.
     score, pairs, margin : agreement with the others in the chosen setting, common reflections, lead over the next best.
     solved : crystals (rows) whose coordinates were found together.
-    coordinates, pair_matrix : of those; None against a reference.
+    coordinates, pair_matrix : of those; agreement: their correlations in the final settings. None against a reference.
     operators, groups : likelihoods, the likeliest group first.
     """
 
@@ -51,25 +64,21 @@ class Solution:
     solved: np.ndarray
     coordinates: Coordinates | None
     pair_matrix: PairMatrix | None
+    agreement: Correlations | None
     operators: list[OperatorScore]
     groups: list[GroupScore]
 
 
-def seed_of(identifier: str, seed: int) -> int:
-    """A number that depends on the crystal and the user's seed only."""
-    digest = hashlib.blake2b(f"{seed}/{identifier}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
-
-
 def solve(
     sets: Sequence[MergedSet],
-    identifiers: Sequence[str],
+    keys: Sequence[str],
     lattice: np.ndarray,
     settings: list[LatticeSetting],
     candidates: list[LatticeSetting],
     core: np.ndarray,
     params: Params,
-    correlate_all: Correlate,
+    rules: PairRules,
+    tasks: Tasks,
 ) -> Solution:
     """Resolve the indexing ambiguity and find the Laue group.
 
@@ -77,21 +86,22 @@ def solve(
     ----------
     sets : normalised sets on the common primitive cell, merged in ``core``, a normal subgroup of the lattice group.
     lattice : (n, 3, 3) lattice group. settings : its subgroups in their best settings.
+    keys : what a crystal's random choices are seeded with.
     candidates : those among which to choose.
-    correlate_all : computes the distinct elements of the pair matrix (the caller decides where that runs).
 
     Returns
     -------
     A solution whose rows are those of ``sets``. Crystals that share too few reflections with the others have a
     reason instead of an operator.
     """
-    seeds = [seed_of(identifier, params.seed) for identifier in identifiers]
+    seeds = [seed_of(key, params.seed) for key in keys]
     group = SettingsGroup.of(lattice, core)
     rows = _landmarks(sets, seeds, params)
     lists = ReflectionLists.of([sets[i] for i in rows], lattice)
-    pairs = assemble(group, correlate_all(lists, group, distinct_elements(group), params.min_pairs))
+    elements = distinct_elements(group)
+    pairs = assemble(group, dict(zip(elements, tasks.correlate(lists, group, elements, rules), strict=True)))
     linked = _largest_component(pairs, params.min_pairs)
-    rows, pairs = rows[linked], PairMatrix(pairs.r[:, linked][:, :, linked], pairs.n[:, linked][:, :, linked])
+    rows, pairs = rows[linked], pairs.select(linked)
     coordinates = find_coordinates(
         pairs, pair_weights(pairs, params.weights, params.min_pairs), group, [seeds[i] for i in rows],
         dimensions=params.dimensions, max_iterations=params.minimization.max_iterations,
@@ -99,8 +109,8 @@ def solve(
     chosen = align(coordinates.reduced, densest_point(coordinates.reduced))
     operators, groups = score_symmetry(coordinates.reduced, chosen, group, candidates)
     setting, ops = _majority_frame(groups[0].setting, settings, group, chosen)
-    frame = Frame(setting.ops, lattice, relative_settings(group, setting.ops).ops, params.min_pairs)
-    return _place_all(sets, rows, ops, setting, frame, coordinates, pairs, operators, groups)
+    frame = Frame(setting.ops, lattice, relative_settings(group, setting.ops).ops, rules)
+    return _place_all(sets, rows, ops, setting, frame, coordinates, pairs, operators, groups, tasks)
 
 
 def _landmarks(sets: Sequence[MergedSet], seeds: list[int], params: Params) -> np.ndarray:
@@ -148,6 +158,7 @@ def _place_all(
     pairs: PairMatrix,
     operators: list[OperatorScore],
     groups: list[GroupScore],
+    tasks: Tasks,
 ) -> Solution:
     n = len(sets)
     solved = [sets[i] for i in rows]
@@ -160,9 +171,7 @@ def _place_all(
         found[row] = op
     rest = np.setdiff1d(np.arange(n), rows)
     if len(rest):
-        references = [in_setting(s, op, frame.laue) for s, op in zip(solved, ops, strict=True)]
-        identity = [np.eye(3, dtype=np.int64)] * len(rest)
-        score, common = class_scores([sets[i] for i in rest], identity, references, frame, same=False)
+        score, common = tasks.class_scores([sets[i] for i in rest], reference_lists(solved, ops, frame), frame)
         best = np.argmax(np.round(score, 9), axis=1)
         for position, row in enumerate(rest):
             total[row] = common[position].max()
@@ -173,8 +182,8 @@ def _place_all(
     reasons = ["" if op is not None else "too few reflections in common with the other crystals" for op in found]
     classes = np.array([-1 if op is None else _class_of(op, frame) for op in found])
     return Solution(
-        setting, found, reasons, classes, frame.ops, chosen_score, total, lead, rows, coordinates, pairs, operators,
-        groups,
+        setting, found, reasons, classes, frame.ops, chosen_score, total, lead, rows, coordinates, pairs,
+        agreement(solved, ops, frame), operators, groups,
     )  # fmt: skip
 
 

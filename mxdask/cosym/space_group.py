@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import gemmi
 import numpy as np
 
 from mxdask.intensity.absences import Candidate, ScrewScore, score_space_groups
+from mxdask.intensity.asu import pack
 from mxdask.intensity.merged_set import merge_set
 from mxdask.intensity.symmetry_data import inverse_d_squared
 from mxdask.lattice.operators import point_group, reindex
+from mxdask.lattice.point_groups import axes, rotation_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +35,17 @@ class Axial:
 
 def axial_observations(hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, lattice: np.ndarray) -> Axial:
     """Those that a rotation of the lattice group (k, 3, 3) leaves where they are: a screw along it may forbid them."""
-    identity = np.eye(lattice.shape[1], dtype=lattice.dtype)
-    along = np.zeros(len(hkl), dtype=bool)
-    for W in lattice:
-        if not np.array_equal(W, identity):
-            along |= np.all(hkl @ W.T == hkl, axis=1)
+    step = np.maximum(np.gcd.reduce(hkl, axis=1), 1)
+    along = np.isin(pack(hkl // step[:, None]), _axis_keys(lattice.astype(np.int64).tobytes()))
     return Axial(hkl[along], intensity[along], variance[along])
+
+
+@lru_cache(maxsize=8)
+def _axis_keys(lattice: bytes) -> np.ndarray:
+    """Packed indices of the shortest reflections along the axes of a group of operators (bytes of (k, 3, 3) i8)."""
+    ops = np.frombuffer(lattice, dtype=np.int64).reshape(-1, 3, 3)
+    invariant = np.array([axes(W)[1] for W in ops if rotation_order(W) > 1], dtype=np.int64).reshape(-1, 3)
+    return pack(np.concatenate([invariant, -invariant]))
 
 
 def find_space_group(

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mxdask.cosym.pairs import ReflectionLists, correlate
+from mxdask.cosym.pairs import Correlations, PairRules, ReflectionLists, correlate
 from mxdask.cosym.params import Params
+from mxdask.cosym.placement import Frame, class_scores
 from mxdask.cosym.plan import Datasets, Plan, plan_datasets
+from mxdask.cosym.prepare import Prepared, collect, prepare
 from mxdask.cosym.reference import solve_against
 from mxdask.cosym.settings_group import SettingsGroup
 from mxdask.cosym.solve import Solution, solve
-from mxdask.cosym.space_group import Axial, axial_observations, find_space_group
+from mxdask.cosym.space_group import find_space_group
 from mxdask.cosym.summary import log_solution, summarise
 from mxdask.errors import MxdaskError
 from mxdask.flow import Failed, Flow
 from mxdask.intensity.absence_tables import absence_report, absence_rows
 from mxdask.intensity.absences import Candidate, ScrewScore
 from mxdask.intensity.apply_setting import apply_settings
-from mxdask.intensity.merged_set import MergedSet, merge_set
-from mxdask.intensity.resolution_limit import resolution_limit
-from mxdask.intensity.symmetry_data import inverse_d_squared, normalised_set, usable_observations
-from mxdask.lattice.operators import reindex
+from mxdask.intensity.merged_set import MergedSet
+from mxdask.intensity.symmetry_data import split_by_row
 from mxdask.models.experiment import ExperimentList
 from mxdask.table import ReflectionTable, match_to_experiments
 
 logger = logging.getLogger(__name__)
+
+_BLOCK = 100  # crystals placed by one task
 
 
 def run(
@@ -46,32 +49,19 @@ def run(
     reflections = match_to_experiments(reflections, experiments.identifiers)
     plan = plan_datasets(experiments, params)
     prepared = _prepare(plan, experiments, reflections, params, flow)
-    datasets, d_min = _collect(plan, prepared, params)
+    datasets, d_min = collect(plan, prepared, params)
     if len(datasets.sets) == 0:
         raise MxdaskError(f"cosym: no crystal has {params.min_reflections} usable reflections; lower min_reflections=")
     logger.info("Using %d crystals, %s", len(datasets.sets), f"d > {d_min:.2f} Å" if d_min else "all reflections")
 
-    def correlate_all(
-        lists: ReflectionLists, group: SettingsGroup, elements: list[int], min_pairs: int
-    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        results = flow.map(correlate, [(lists, lists, group, g, min_pairs) for g in elements], name="cosym-pairs")
-        for result in results:
-            if isinstance(result, Failed):
-                raise MxdaskError(f"cosym: {result.reason}")
-        return dict(zip(elements, results, strict=True))
-
+    tasks = _Tasks(flow)
+    rules = PairRules(params.min_pairs, params.cc_weights)
     if plan.reference is None:
         symmetry = (plan.lattice, plan.settings, plan.candidates, plan.core)
-        solution = solve(datasets.sets, datasets.names, *symmetry, params, correlate_all)
+        solution = solve(datasets.sets, datasets.keys, *symmetry, params, rules, tasks)
     else:
         solution = solve_against(
-            datasets.sets,
-            plan.reference,
-            plan.lattice,
-            plan.settings,
-            plan.cell,
-            params.normalisation,
-            params.min_pairs,
+            datasets.sets, plan.reference, plan.lattice, plan.settings, plan.cell, params.normalisation, rules, tasks
         )
     log_solution(solution, datasets, plan)
     changes = _changes(solution, datasets, plan)
@@ -90,106 +80,38 @@ def _prepare(
     plan: Plan, experiments: ExperimentList, reflections: ReflectionTable, params: Params, flow: Flow
 ) -> list[Prepared | Failed]:
     """Normalised sets, one per experiment that the plan uses, in its order."""
-    tables = reflections.split_by("id")
-    empty = reflections.select(np.zeros(len(reflections), dtype=bool))
-    items = []
-    for row, P in zip(plan.rows, plan.P, strict=True):
-        scan = experiments[row].scan
-        width = None if scan is None or scan.is_still else scan.width
-        items.append((tables.get(row, empty), P, plan.cell, plan.core, plan.lattice, width, params))
+    parts = split_by_row(experiments, reflections, plan.rows)
+    items = [
+        (table, P, plan.cell, plan.core, plan.lattice, width, params)
+        for (table, width), P in zip(parts, plan.P, strict=True)
+    ]
     return flow.map(prepare, items, name="cosym-prepare")
 
 
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """One crystal on the common primitive cell: normalised set, how far its data are good (Å, or None), axial rows."""
+@dataclass(frozen=True)
+class _Tasks:
+    """The work that is spread over tasks: elements of the pair matrix, and blocks of crystals to be placed."""
 
-    merged: MergedSet
-    limit: float | None
-    axial: Axial
+    flow: Flow
 
+    def correlate(
+        self, lists: ReflectionLists, group: SettingsGroup, elements: list[int], rules: PairRules
+    ) -> list[Correlations]:
+        return self._results(correlate, [(lists, lists, group, g, rules) for g in elements], "cosym-pairs")
 
-def prepare(
-    table: ReflectionTable,
-    P: np.ndarray,
-    cell: np.ndarray,
-    group: np.ndarray,
-    lattice: np.ndarray,
-    width: float | None,
-    params: Params,
-) -> Prepared:
-    """Filter, correct, merge and normalise the reflections of one crystal."""
-    observations = usable_observations(table, params.partiality_threshold, width, params.d_min)
-    if len(observations) < params.min_reflections:
-        raise MxdaskError(f"{len(observations)} usable reflections, fewer than {params.min_reflections}")
-    merged = normalised_set(
-        observations.hkl, observations.intensity, observations.variance, P, cell, group, params.normalisation
-    )
-    limit, _ = resolution_limit(
-        merged.key, merged.intensity, merged.sigma, inverse_d_squared(merged.hkl, cell),
-        min_i_mean_over_sigma_mean=params.min_i_mean_over_sigma_mean, min_cc_half=None,
-    )  # fmt: skip
-    hkl, integral = reindex(observations.hkl, P)
-    axial = axial_observations(
-        hkl[integral], observations.intensity[integral], observations.variance[integral], lattice
-    )
-    return Prepared(merged, limit, axial)
+    def class_scores(
+        self, sets: Sequence[MergedSet], references: ReflectionLists, frame: Frame
+    ) -> tuple[np.ndarray, np.ndarray]:
+        blocks = [sets[lo : lo + _BLOCK] for lo in range(0, len(sets), _BLOCK)]
+        parts = self._results(class_scores, [(block, references, frame) for block in blocks], "cosym-place")
+        return np.concatenate([score for score, _ in parts]), np.concatenate([pairs for _, pairs in parts])
 
-
-def _collect(plan: Plan, prepared: list[Prepared | Failed], params: Params) -> tuple[Datasets, float | None]:
-    """Sets of experiments that share a crystal joined, the common resolution limit applied, empty ones put aside.
-
-    The limit by ⟨I⟩/⟨σ⟩ is the median of the crystals' own, so that a few weak ones do not blunt all; the limit by
-    CC½ is that of all crystals together; the more generous counts.
-    """
-    parts: dict[int, list[MergedSet]] = {}
-    limits: list[float] = []
-    reasons: dict[int, str] = {}
-    for row, result in zip(plan.rows, prepared, strict=True):
-        if isinstance(result, Failed):
-            reasons[row] = result.reason
-            continue
-        parts.setdefault(plan.crystal_of[row], []).append(result.merged)
-        limits.append(np.inf if result.limit is None else result.limit)
-    sets = {crystal: _joined(found, plan.core) for crystal, found in parts.items()}
-    d_min = None if params.d_min is not None else _common_limit(list(sets.values()), limits, plan.cell, params)
-    kept: dict[int, MergedSet] = {}
-    for crystal, merged in sets.items():
-        if d_min is not None:
-            merged = merged.select(inverse_d_squared(merged.hkl, plan.cell) <= d_min**-2)
-        if len(merged) >= params.min_reflections:
-            kept[crystal] = merged
-        else:
-            for row in plan.rows:
-                if plan.crystal_of[row] == crystal and row not in reasons:
-                    reasons[row] = f"{len(merged)} reflections to {d_min:.2f} Å, fewer than min_reflections"
-    return Datasets(list(kept), list(kept.values()), [plan.names[c] for c in kept], reasons), d_min or params.d_min
-
-
-def _joined(sets: list[MergedSet], group: np.ndarray) -> MergedSet:
-    if len(sets) == 1:
-        return sets[0]
-    return merge_set(
-        np.concatenate([s.hkl for s in sets]), np.concatenate([s.intensity for s in sets]),
-        np.concatenate([s.sigma**2 for s in sets]), group,
-    )  # fmt: skip
-
-
-def _common_limit(sets: list[MergedSet], limits: list[float], cell: np.ndarray, params: Params) -> float | None:
-    if not sets:
-        return None
-    found = []
-    middle = float(np.median(limits))
-    if np.isfinite(middle):
-        found.append(middle)
-    pooled = MergedSet(*(np.concatenate([getattr(s, f) for s in sets]) for f in ("key", "intensity", "sigma")))
-    by_cc, _ = resolution_limit(
-        pooled.key, pooled.intensity, pooled.sigma, inverse_d_squared(pooled.hkl, cell),
-        min_i_mean_over_sigma_mean=None, min_cc_half=params.min_cc_half, seed=params.seed,
-    )  # fmt: skip
-    if by_cc is not None:
-        found.append(by_cc)
-    return min(found) if found else None
+    def _results(self, function: Callable[..., Any], items: list[tuple[Any, ...]], name: str) -> list[Any]:
+        results = self.flow.map(function, items, name=name)
+        for result in results:
+            if isinstance(result, Failed):
+                raise MxdaskError(f"cosym: {result.reason}")
+        return results
 
 
 def _changes(solution: Solution, datasets: Datasets, plan: Plan) -> dict[int, np.ndarray]:

@@ -20,6 +20,7 @@ from mxdask.text import text_table
 
 logger = logging.getLogger(__name__)
 
+_LARGEST_MATRIX = 200  # crystals
 _HISTOGRAM_EDGES = np.linspace(-1.0, 1.0, 41)
 
 
@@ -38,7 +39,7 @@ def log_solution(solution: Solution, datasets: Datasets, plan: Plan) -> None:
     logger.info("Unit cell: %s", " ".join(f"{x:.3f}" for x in solution.setting.cell))
     logger.info("Reindexing operators (in the primitive cell):")
     for number, op in enumerate(solution.class_ops):
-        members = [c for c, k in zip(datasets.crystals, solution.classes, strict=True) if k == number]
+        members = sorted(c for c, k in zip(datasets.crystals, solution.classes, strict=True) if k == number)
         if members:
             logger.info("  %s: %s", xyz_of(op), members)
     for row, reason in sorted({**plan.reasons, **datasets.reasons}.items()):
@@ -94,7 +95,25 @@ def _pair_data(solution: Solution, datasets: Datasets, plan: Plan) -> dict[str, 
             "settings": [hkl_of(op) for op in group.ops],
             "points": np.round(found.reduced, 5).tolist(),
         },
+        **_matrix(solution, datasets),
     }
+
+
+def _matrix(solution: Solution, datasets: Datasets) -> dict[str, Any]:
+    """Correlations of crystals with each other in their final settings (None: too few pairs), for so many as one sees.
+
+    Crystals are in the order of the experiments.
+    """
+    n = len(solution.solved)
+    if solution.agreement is None or not 2 <= n <= _LARGEST_MATRIX:
+        return {}
+    order = np.argsort([datasets.crystals[i] for i in solution.solved], kind="stable")
+    r, pairs = solution.agreement.r[order][:, order], solution.agreement.n[order][:, order]
+    known = (pairs >= 3) & ~np.eye(n, dtype=np.bool_)
+    values = [
+        [round(float(x), 4) if ok else None for x, ok in zip(a, b, strict=True)] for a, b in zip(r, known, strict=True)
+    ]
+    return {"cc_matrix": {"crystals": [datasets.names[solution.solved[i]] for i in order], "values": values}}
 
 
 def _rows(

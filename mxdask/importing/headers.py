@@ -22,7 +22,7 @@ from mxdask.io.hdf5 import open_hdf5
 from mxdask.io.image_header import ImageHeader
 from mxdask.io.imgcif import is_full_cbf, read_full_cbf
 from mxdask.io.mini_cbf import read_mini_cbf
-from mxdask.io.nxmx import is_nxmx, read_nxmx
+from mxdask.io.nxmx import is_nxmx, read_nxmx, scan_positions
 from mxdask.io.smv import is_smv, read_smv
 
 HDF5_SUFFIXES = (".nxs", ".h5", ".hdf5", ".nx5")
@@ -128,6 +128,19 @@ def _declared(file: h5py.File, path: str, eiger: bool) -> tuple[int, tuple[int, 
     if eiger:
         return *declared_frames(file), 32
     raise FileError(f"{path}: neither images nor their number are in the master file")
+
+
+def announced_frames(path: str) -> int | None:
+    """How many images a master file promises, by what the detector was asked for or by its scan axis; None: not said.
+
+    Raises
+    ------
+    FileError : the file cannot be read.
+    """
+    with open_hdf5(path) as file:
+        if is_eiger(file) and not is_nxmx(file):
+            return declared_frames(file)[0]
+        return scan_positions(file, path) if is_nxmx(file) else None
 
 
 def is_image_name(path: str | Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from mxdask.importing.params import Lookup, Params
 from mxdask.importing.summary import differences, overall, summary_table, sweep_row
 from mxdask.importing.sweeps import Sweep, assemble
 from mxdask.io.image_header import ImageHeader
-from mxdask.models import Experiment, ExperimentList, ImageSet, Scan, new_identifier
+from mxdask.io.templates import image_path
+from mxdask.models import Experiment, ExperimentList, ImageSet, Scan, derived_identifier
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +143,7 @@ def _experiment(sweep: Sweep, scan: Scan, params: Params, lookups: dict[str, Any
     indices = tuple(range(*scan.array_range)) if sweep.is_container else None
     given = sweep.lookups | {kind: name for kind, name in lookups.items() if name}
     experiment = Experiment(
-        new_identifier() if params.identifier_type == "uuid" else "",
+        _identifier(sweep, scan) if params.identifier_type == "uuid" else "",
         ImageSet(sweep.template, indices, params=_format_params(params), **given),
         sweep.beam, sweep.detector, sweep.goniometer, scan,
     )  # fmt: skip
@@ -150,6 +152,13 @@ def _experiment(sweep: Sweep, scan: Scan, params: Params, lookups: dict[str, Any
         if given.get("mask"):
             stack.mask()
     return experiment
+
+
+def _identifier(sweep: Sweep, scan: Scan) -> str:
+    """The same whenever these images are imported; another when the file was written anew."""
+    file = image_path(sweep.template, scan.image_range[0])
+    stamp = os.stat(file).st_mtime_ns if os.path.exists(file) else ""
+    return derived_identifier("import", sweep.template, scan.image_range, scan.oscillation, stamp)
 
 
 def _lookups(given: Lookup) -> dict[str, Any]:

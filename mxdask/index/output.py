@@ -10,7 +10,7 @@ import numpy as np
 from mxdask.index.max_cell import on_ice_ring
 from mxdask.index.prepare import ORIGIN, Sweep
 from mxdask.index.tasks import Result
-from mxdask.models import Experiment, ExperimentList, Goniometer, new_identifier
+from mxdask.models import Experiment, ExperimentList, Goniometer, derived_identifier
 from mxdask.table import Flag, ReflectionTable
 
 
@@ -31,10 +31,11 @@ def assemble(
         first = len(listed)
         if result.solution is not None:
             n = len(result.solution.crystals)
-            for refined in result.solution.fit.experiments.experiments[k * n : (k + 1) * n]:
+            found = result.solution.fit.experiments.experiments[k * n : (k + 1) * n]
+            for number, refined in enumerate(found, start=1):
                 listed.append(
                     refined.evolve(
-                        identifier=new_identifier(), goniometer=_goniometer(sweep, result, refined),
+                        identifier=_identifier(sweep, number), goniometer=_goniometer(sweep, result, refined),
                         scan=sweep.experiment.scan, imageset=sweep.experiment.imageset,
                     )
                 )  # fmt: skip
@@ -42,6 +43,14 @@ def assemble(
         parts.append((table, np.argsort(table["id"] < 0, kind="stable")))
         rows.append(_row(sweep, result, k, table, listed[first:]))
     return experiments.with_experiments(listed), _joined(parts, listed), rows
+
+
+def _identifier(sweep: Sweep, number: int) -> str:
+    """Of a lattice: the same whenever this sweep is indexed."""
+    experiment = sweep.experiment
+    images = (experiment.imageset.template or experiment.imageset.paths) if experiment.imageset is not None else ""
+    scan = experiment.scan.image_range if experiment.scan is not None else ""
+    return derived_identifier("index", experiment.identifier, images, scan, number)
 
 
 def _goniometer(sweep: Sweep, result: Result, refined: Experiment) -> Goniometer | None:

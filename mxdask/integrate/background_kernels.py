@@ -43,6 +43,19 @@ def _poisson_parts(mu, j1, j2):
 
 
 @jit
+def poisson_corrections(mu):
+    """ε1 = E[ψ] and ε2 = E[ψ(Y − μ)/μ] of Huber's ψ for a Poisson law of mean μ (back.md 6.1)."""
+    root = math.sqrt(mu)
+    c = HUBER
+    j1 = math.floor(mu - c * root)
+    j2 = math.floor(mu + c * root)
+    p1, p1m, p2, p2m, f1, f1m, f2, f2m = _poisson_parts(mu, j1, j2)
+    eps1 = c * (1.0 - f2 - f1) + root * (p1 - p2)
+    eps2 = c * (p1 + p2) + (mu * mu * (p1m - p1 - p2m + p2) + mu * (f2m - f1m)) / (mu * root)
+    return eps1, eps2
+
+
+@jit
 def robust_poisson_mean(level, weight, n_levels, start):
     """Robust mean of Poisson counts (constant model, log link; Cantoni & Ronchetti 2001, Parkhurst et al. 2016).
 
@@ -65,11 +78,7 @@ def robust_poisson_mean(level, weight, n_levels, start):
     for _ in range(MAX_ITERATIONS):
         mu = math.exp(beta)
         root = math.sqrt(mu)
-        j1 = math.floor(mu - c * root)
-        j2 = math.floor(mu + c * root)
-        p1, p1m, p2, p2m, f1, f1m, f2, f2m = _poisson_parts(mu, j1, j2)
-        eps1 = c * (1.0 - f2 - f1) + root * (p1 - p2)
-        eps2 = c * (p1 + p2) + (mu * mu * (p1m - p1 - p2m + p2) + mu * (f2m - f1m)) / (mu * root)
+        eps1, eps2 = poisson_corrections(mu)
         u = 0.0
         for i in range(n_levels):
             r = (level[i] - mu) / root
@@ -85,29 +94,6 @@ def robust_poisson_mean(level, weight, n_levels, start):
         if beta < -30.0:
             return 0.0, True
     return math.exp(beta), False
-
-
-@jit
-def clipped_mean(level, weight, n_levels, n_sigma):
-    """Mean of the counts within ``n_sigma`` standard deviations of the mean of all. Returns (mean, number used)."""
-    n = 0.0
-    s = 0.0
-    s2 = 0.0
-    for i in range(n_levels):
-        n += weight[i]
-        s += weight[i] * level[i]
-        s2 += weight[i] * level[i] * level[i]
-    if n == 0.0:
-        return 0.0, 0.0
-    mean = s / n
-    reach = n_sigma * math.sqrt(max(0.0, s2 / n - mean * mean) * n / max(1.0, n - 1.0))
-    used = 0.0
-    kept = 0.0
-    for i in range(n_levels):
-        if abs(level[i] - mean) <= reach:
-            used += weight[i]
-            kept += weight[i] * level[i]
-    return (kept / used, used) if used > 0 else (mean, n)
 
 
 @jit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from mxdask.integrate.profiles import (
     learn_profile,
     pixel_solid_angle,
 )
+from mxdask.integrate.rocking import rocking_factor
 from mxdask.models import Experiment
 from mxdask.table import Flag, ReflectionTable
 
@@ -66,9 +67,8 @@ class Learnt:
 
 def taught_by(measured: Measured) -> Taught:
     """The little of a block that is handed on."""
-    t = measured.table
-    pixels = t["num_pixels.background_used"].astype(np.float64)
-    levels = BackgroundLevels(t["partial_id"], t["panel"], t["xyzcal.px"], t["background.mean"], pixels)
+    t, m = measured.table, measured
+    levels = BackgroundLevels(t["partial_id"], t["panel"], t["xyzcal.px"], m.level, m.level_pixels, m.on_ring)
     return Taught(candidates(measured), levels)
 
 
@@ -83,22 +83,32 @@ def candidates(measured: Measured) -> Measured:
         | Flag.FOREGROUND_INCLUDES_BAD_PIXELS
         | Flag.IN_POWDER_RING
     )
-    good = strong & (t["partiality"] > COMPLETE) & t.has_flags(Flag.INTEGRATED_SUM) & ~t.has_flags(bad, any=True)
-    rows = np.flatnonzero(good)
-    return Measured(t.select(rows), measured.pixels.select(rows), Neighbours.none(len(rows)), (), 0)
+    good = strong & ~measured.on_ring & (t["partiality"] > COMPLETE) & t.has_flags(Flag.INTEGRATED_SUM) & ~t.has_flags(bad, any=True)
+    return measured.select(np.flatnonzero(good))
 
 
 def learn_part(
-    experiment: Experiment, parts: np.ndarray, part: int, blocks: list[Taught], prior: ReferenceProfile
+    experiment: Experiment,
+    model: ProfileModel,
+    parts: np.ndarray,
+    part: int,
+    blocks: list[Taught],
+    prior: ReferenceProfile,
 ) -> Learnt:
     """Profile and background of one part of the scan from all blocks that may hold some of it."""
     z = np.concatenate([b.background.xyz[:, 2] for b in blocks])
     levels = BackgroundLevels.concat([b.background for b in blocks]).select(np.flatnonzero(part_of(z, parts) == part))
-    return Learnt(_learn_profile(experiment, parts, part, [b.references for b in blocks], prior), pooled(levels))
+    references = [b.references for b in blocks]
+    return Learnt(_learn_profile(experiment, model, parts, part, references, prior), pooled(levels))
 
 
 def _learn_profile(
-    experiment: Experiment, parts: np.ndarray, part: int, blocks: list[Measured], prior: ReferenceProfile
+    experiment: Experiment,
+    model: ProfileModel,
+    parts: np.ndarray,
+    part: int,
+    blocks: list[Measured],
+    prior: ReferenceProfile,
 ) -> ReferenceProfile:
     """Profile of one part of the scan from the candidates of the blocks around it.
 
@@ -117,11 +127,19 @@ def _learn_profile(
     if len(rows) > MOST_REFERENCES:
         ratio = table["intensity.sum.value"][rows] / np.sqrt(table["intensity.sum.variance"][rows])
         rows = rows[np.sort(np.argsort(-ratio, kind="stable")[:MOST_REFERENCES])]
-    chosen = table.select(rows)
+    chosen, pixels = table.select(rows), pixels.select(rows)
+    scan = experiment.scan
+    assert scan is not None
+    _, sigma_m = model.widths_at(chosen["xyzcal.px"][:, 2], scan.array_range[0])
+    rocking = rocking_factor(
+        pixels, chosen["background.mean"], chosen["bbox"][:, 4:].astype(np.int64), chosen["xyzcal.mm"][:, 2],
+        chosen["zeta"], sigma_m, scan, prior.rocking,
+    )  # fmt: skip
     return learn_profile(
-        pixels.select(rows), chosen["background.mean"], chosen["intensity.sum.value"],
+        pixels, chosen["background.mean"], chosen["intensity.sum.value"],
         field_terms(experiment, chosen["s1"]),
-        pixel_solid_angle(experiment, chosen["panel"].astype(np.int64), chosen["xyzcal.mm"][:, :2]), prior,
+        pixel_solid_angle(experiment, chosen["panel"].astype(np.int64), chosen["xyzcal.mm"][:, :2]),
+        replace(prior, rocking=rocking),
     )  # fmt: skip
 
 
@@ -186,6 +204,7 @@ def _fit_rows(
     profile = learnt.profile
     background, background_pixels = learnt.background.of(table["partial_id"])
     _, sigma_m = model.widths_at(table["xyzcal.px"][:, 2], scan.array_range[0])
+    sigma_m = sigma_m * profile.rocking
     centre, width = profile.fields.at(field_terms(experiment, table["s1"]))
     common = (
         pixels.pixel_start, pixels.uv, pixels.count_start, pixels.counts, box[:, 4], box[:, 5],
@@ -197,5 +216,5 @@ def _fit_rows(
         fit_profiles(*common, can, out)
     else:
         n = neighbours
-        fit_overlapping(*common, n.start, n.uv, n.phi, n.zeta, n.sigma_m, n.scale, can, out)
+        fit_overlapping(*common, n.start, n.uv, n.phi, n.zeta, n.sigma_m * profile.rocking, n.scale, can, out)
     return out

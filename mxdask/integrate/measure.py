@@ -10,6 +10,7 @@ import numpy as np
 from mxdask.errors import FileError
 from mxdask.images import ImageStack, open_stack
 from mxdask.integrate import summation_kernels as columns
+from mxdask.integrate.background_recipe import recipe_of
 from mxdask.integrate.foreground import ForegroundPixels, starts
 from mxdask.integrate.gather_kernels import foreground_pixels
 from mxdask.integrate.mask_kernels import foreground_planes
@@ -31,6 +32,9 @@ class Measured:
     ----------
     table : rows of the block's reflections with background and summation.
     pixels : their foreground, for profile fitting. neighbours : reflections that may share these pixels.
+    level, level_pixels : (n,) background under the spot itself, which the fit uses, and how many pixels of a level
+        background tell as much about it.
+    on_ring : (n,) whether the background was found to vary with the scattering angle.
     missing : message of each frame that could not be read.
     n_read : frames that could.
     """
@@ -38,8 +42,18 @@ class Measured:
     table: ReflectionTable
     pixels: ForegroundPixels
     neighbours: Neighbours
-    missing: tuple[str, ...]
-    n_read: int
+    level: np.ndarray
+    level_pixels: np.ndarray
+    on_ring: np.ndarray
+    missing: tuple[str, ...] = ()
+    n_read: int = 0
+
+    def select(self, rows: np.ndarray) -> Measured:
+        """Some reflections, without neighbours."""
+        return Measured(
+            self.table.select(rows), self.pixels.select(rows), Neighbours.none(len(rows)), self.level[rows],
+            self.level_pixels[rows], self.on_ring[rows],
+        )  # fmt: skip
 
 
 def measure(prepared: Prepared, params: Params) -> Measured:
@@ -81,7 +95,8 @@ class _Lattice:
         if len(table):
             np.add.reduceat(self.foreground, self.plane[:-1], dtype=np.int64, out=n_pixels)
         self.integers = np.zeros((len(table), 8), dtype=np.int32)
-        self.reals = np.zeros((len(table), 11))
+        self.reals = np.zeros((len(table), 13))
+        self.recipe = recipe_of(params.background)
         pixel_start, count_start = starts(n_pixels), starts(n_pixels * (self.box[:, 5] - self.box[:, 4]))
         self.pixels = ForegroundPixels(
             pixel_start, np.empty((pixel_start[-1], 2), dtype=np.float32),
@@ -93,8 +108,8 @@ class _Lattice:
         a, b = wave.rows.start, wave.rows.stop
         foreground = self.foreground[self.plane[a] : self.plane[b]]
         measure_boxes(
-            wave.box, wave.plane, foreground, wave.offset, wave.values, self.params.background.algorithm == "glm",
-            self.integers[a:b], self.reals[a:b],
+            self.records, wave.panel, self.s0, wave.box, wave.plane, foreground, wave.offset, wave.values,
+            *self.recipe, self.integers[a:b], self.reals[a:b],
         )  # fmt: skip
         foreground_pixels(
             self.records, wave.panel, self.s0, self.s1[a:b], wave.box, wave.plane, foreground, wave.offset,
@@ -111,7 +126,11 @@ class _Lattice:
         joint = self.params.profile.gaussian_rs.fitting.deconvolution
         touched = touched_by_neighbours(self.pixels, self.box[:, 4], prepared.neighbours, leave_out=not joint)
         out.set_flags(touched, Flag.OVERLAPPED_FG)
-        return Measured(out, self.pixels, prepared.neighbours, missing, n_read)
+        return Measured(
+            out, self.pixels, prepared.neighbours, self.reals[:, columns.UNDER_SPOT].copy(),
+            self.reals[:, columns.BACKGROUND_PIXELS].copy(), self.integers[:, columns.FITTED] == columns.RING,
+            missing, n_read,
+        )  # fmt: skip
 
 
 def _pass_images(
@@ -134,8 +153,9 @@ def _pass_images(
             while waiting and waiting[0].begin <= z:
                 active.append(waiting.pop(0))
                 active[-1].start()
+            good = stack.mask_of(z)  # a mask that cannot be read is not a missing frame: it ends the sweep
             try:
-                frames, good = reader.read(z), stack.mask_of(z)
+                frames = reader.read(z)
                 n_read += 1
             except FileError as error:
                 missing.append(str(error))

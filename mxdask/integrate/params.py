@@ -88,12 +88,64 @@ class Profile(StepParams):
     gaussian_rs: GaussianRs = Field(default=GaussianRs(), description="")
 
 
+class Robust(StepParams):
+    """The robust Poisson background."""
+
+    algorithm: Literal["constant2d", "constant3d", "loglinear2d", "loglinear3d"] = Field(
+        default="constant3d",
+        description="level on each image, level in the box, plane on each image, plane through the box",
+    )
+
+
+class Glm(StepParams):
+    """Background by a robust generalised linear model."""
+
+    robust: Robust = Field(default=Robust(), description="")
+    rings: bool = Field(
+        default=True,
+        description="where pixels contradict a level background (constant3d), let it vary with the scattering angle",
+    )
+
+
+class Outlier(StepParams):
+    """Background pixels that are left out."""
+
+    algorithm: Literal["null", "nsigma", "truncated", "normal", "plane", "tukey"] = Field(
+        default="nsigma", description="which pixels are outliers"
+    )
+    lower: float | None = Field(
+        default=None,
+        ge=0,
+        description="standard deviations (nsigma), fraction (truncated), interquartile ranges (tukey); "
+        "Auto: 3, 0.01, 1.5",
+    )
+    upper: float | None = Field(default=None, ge=0, description="the same upwards; plane: both ways, Auto: 4")
+
+
+class SimpleModel(StepParams):
+    """Shape of the simple background."""
+
+    algorithm: Literal["constant2d", "constant3d", "linear2d", "linear3d"] = Field(
+        default="constant3d",
+        description="level on each image, level in the box, plane on each image, plane through the box",
+    )
+
+
+class Simple(StepParams):
+    """Background as mean or plane of the pixels that are no outliers."""
+
+    outlier: Outlier = Field(default=Outlier(), description="")
+    model: SimpleModel = Field(default=SimpleModel(), description="")
+
+
 class Background(StepParams):
     """Background under the reflections."""
 
     algorithm: Literal["glm", "simple"] = Field(
-        default="glm", description="glm: robust Poisson mean; simple: mean of the pixels within 3 standard deviations"
+        default="glm", description="glm: robust Poisson fit; simple: least squares without outliers"
     )
+    glm: Glm = Field(default=Glm(), description="")
+    simple: Simple = Field(default=Simple(), description="")
 
 
 class Block(StepParams):

@@ -11,13 +11,14 @@ diffuse scattering), τ is large and every box keeps its own level. A box that d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 NEIGHBOURS = 20
 FEWEST = 10 * NEIGHBOURS  # boxes of one panel and part of the scan, below which each keeps its own level
+_NAMES = ("number", "panel", "xyz", "mean", "pixels", "own")
 DEPARTS = 4.0  # standard deviations from which on a box is not like its neighbours
 
 
@@ -36,14 +37,14 @@ class BackgroundLevels:
     xyz: np.ndarray
     mean: np.ndarray
     pixels: np.ndarray
+    own: np.ndarray
 
     def select(self, rows: np.ndarray) -> BackgroundLevels:
-        return BackgroundLevels(self.number[rows], self.panel[rows], self.xyz[rows], self.mean[rows], self.pixels[rows])
+        return BackgroundLevels(*(getattr(self, name)[rows] for name in _NAMES))
 
     @staticmethod
     def concat(parts: Sequence[BackgroundLevels]) -> BackgroundLevels:
-        names = ("number", "panel", "xyz", "mean", "pixels")
-        return BackgroundLevels(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+        return BackgroundLevels(*(np.concatenate([getattr(p, name) for p in parts]) for name in _NAMES))
 
     def of(self, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Levels and pixels of the reflections with these numbers; ``number`` of the levels must be sorted."""
@@ -56,10 +57,11 @@ def pooled(levels: BackgroundLevels) -> BackgroundLevels:
     levels = levels.select(np.argsort(levels.number, kind="stable"))
     mean, pixels = levels.mean.copy(), levels.pixels.copy()
     for panel in np.unique(levels.panel):
-        rows = np.flatnonzero((levels.panel == panel) & (levels.mean > 0) & (levels.pixels > 0))
+        alike = (levels.panel == panel) & ~levels.own
+        rows = np.flatnonzero(alike & (levels.mean > 0) & (levels.pixels > 0))
         if len(rows) >= FEWEST:
             mean[rows], pixels[rows] = _pooled(levels.xyz[rows, :2], levels.mean[rows], levels.pixels[rows])
-    return BackgroundLevels(levels.number, levels.panel, levels.xyz, mean, pixels)
+    return replace(levels, mean=mean, pixels=pixels)
 
 
 def _pooled(xy: np.ndarray, own: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ In Kabsch's frame (ε1 across, ε2 along the radial direction) the spot is descr
 smoothly over the detector (obliquity, parallax), and by one shape in positions scaled by them: a cubic B-spline
 surface, fitted to the pixels of all strong reflections with a Gaussian as the starting point. A wedge of a few degrees
 has enough strong spots for that, where separate profiles per detector region (back.md 8.2) would hold a handful each.
-Along the rotation the spot is the Gaussian rocking curve of σ_m.
+Along the rotation the spot is a Gaussian rocking curve, whose width is learnt, too (``rocking.py``).
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ class ReferenceProfile:
     coefficients : (k, k) of the B-spline surface over ((ε1 − <ε1>)/width1, (ε2 − <ε2>)/width2); its integral is 1.
     sigma_b : radians, of the crystal.
     n_references : reflections it was learnt from.
+    rocking : width of the rocking curve in units of the crystal's σ_m.
     """
 
     fields: MomentFields
     coefficients: np.ndarray
     sigma_b: float
     n_references: int
+    rocking: float = 1.0
 
 
 def pixel_solid_angle(experiment: Experiment, panel: np.ndarray, xy_mm: np.ndarray) -> np.ndarray:
@@ -88,7 +90,8 @@ def borrowed_profile(lenders: Sequence[ReferenceProfile], sigma_b: float) -> Ref
         return gaussian_profile(sigma_b)
     fields = [p.fields.scaled(sigma_b / p.sigma_b) for p in taught]
     mean = MomentFields(np.mean([f.coefficients for f in fields], axis=0), np.mean([f.limits for f in fields], axis=0))
-    return ReferenceProfile(mean, np.mean([p.coefficients for p in taught], axis=0), sigma_b, 0)
+    rocking = float(np.mean([p.rocking for p in taught]))
+    return ReferenceProfile(mean, np.mean([p.coefficients for p in taught], axis=0), sigma_b, 0, rocking)
 
 
 def learn_profile(
@@ -119,7 +122,7 @@ def learn_profile(
     centre, width = fields.at(terms[rows])
     area = solid_angle[rows] / (width[:, 0] * width[:, 1])
     surface = _surface(pixels.select(rows), background[rows], intensity[rows], centre, width, area, prior.coefficients)
-    return ReferenceProfile(fields, surface, prior.sigma_b, len(rows))
+    return ReferenceProfile(fields, surface, prior.sigma_b, len(rows), prior.rocking)
 
 
 def _surface(

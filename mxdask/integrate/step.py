@@ -85,10 +85,18 @@ def create_profile_model(
 
 
 def _spots_of(experiments: ExperimentList, reflections: ReflectionTable) -> list[ReflectionTable]:
-    """The rows of every experiment, in their order."""
+    """The rows of every experiment, in their order; nothing in them tells its place in the list."""
     spots = match_to_experiments(reflections, experiments.identifiers).split_by("id")
     empty = reflections.select(np.zeros(len(reflections), dtype=bool))
-    return [spots.get(i, empty) for i in range(len(experiments))]
+    out = []
+    for i in range(len(experiments)):
+        table = spots.get(i, empty).copy()
+        for name in ("id", "imageset_id"):
+            if name in table:
+                table[name] = np.zeros(len(table), dtype=np.int32)
+        table.identifiers = {}
+        out.append(table)
+    return out
 
 
 def _profile_models(
@@ -260,7 +268,7 @@ def pick(lattices: list[Any], place: int) -> Any:
 def learn_from(prepared: Prepared, parts: np.ndarray, part: int, borrowed: list[Any], *blocks: Taught) -> Learnt:
     """Profile and background of one part of the scan, starting from the profiles of other crystals if there are any."""
     prior = borrowed_profile(successes(borrowed), prepared.model.sigma_b)
-    return learn_part(prepared.experiment, parts, part, list(blocks), prior)
+    return learn_part(prepared.experiment, prepared.model, parts, part, list(blocks), prior)
 
 
 def profile_of(integrated: Integrated) -> ReferenceProfile:

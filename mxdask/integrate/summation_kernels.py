@@ -4,12 +4,30 @@
 import numpy as np
 
 from mxdask._jit import jit
-from mxdask.integrate.background_kernels import clipped_mean, count_levels, robust_poisson_mean
+from mxdask.integrate.background_kernels import count_levels, robust_poisson_mean
+from mxdask.integrate.background_shapes_kernels import MOST_TERMS
+from mxdask.integrate.box_background_kernels import (
+    CONSTANT,
+    INFORMATION,
+    LEVEL_UNDER_FOREGROUND,
+    LEVEL_UNDER_SPOT,
+    LOOK_FOR_RINGS,
+    PER_IMAGE,
+    RADIAL,
+    RING_CHI_SQUARED,
+    ROBUST,
+    TERMS,
+    background_under,
+    radial_coordinates,
+    ring_departure,
+    spot_weights,
+)
 from mxdask.integrate.gather_kernels import OVERLOAD
 
 MIN_BACKGROUND_PIXELS = 10
 HISTOGRAM = 1024
-SIMPLE_N_SIGMA = 3.0
+# Values of column FITTED.
+FAILED, LEVEL, RING = 0, 1, 2
 
 # Columns of the integer and real results.
 N_VALID, N_BACKGROUND, N_USED, N_FOREGROUND, N_BAD_FOREGROUND, N_BAD_BACKGROUND, N_OVERLOADED, FITTED = (
@@ -24,16 +42,18 @@ N_VALID, N_BACKGROUND, N_USED, N_FOREGROUND, N_BAD_FOREGROUND, N_BAD_BACKGROUND,
 )
 MEAN, BACKGROUND, BACKGROUND_VARIANCE, INTENSITY, VARIANCE = 0, 1, 2, 3, 4
 CENTROID, CENTROID_VARIANCE = 5, 8
+# Level of the background under the spot, and how many background pixels would tell as much about a level one.
+UNDER_SPOT, BACKGROUND_PIXELS = 11, 12
 
 
 @jit
-def measure_boxes(box, plane, foreground, offset, values, robust, integers, reals):
+def measure_boxes(records, panel, s0, box, plane, foreground, offset, values, recipe, limits, integers, reals):
     """Background mean, summed intensity and centroid of n boxes.
 
     box : (n, 6) i4. plane : (n + 1,) offsets into ``foreground`` (flat u1, one plane per box).
     offset : (n + 1,) offsets into ``values`` (flat i4 counts; negative = not usable).
-    robust : the robust Poisson mean (True) or the mean without outliers.
-    integers : (n, 8) i4, reals : (n, 11) f8, filled; columns named at the top of this module.
+    records : panel records; panel : (n,); s0 : (3,). recipe, limits : of the background (``params.recipe_of``).
+    integers : (n, 8) i4, reals : (n, 13) f8, filled; columns named at the top of this module.
     """
     histogram = np.zeros(HISTOGRAM, np.int64)
     longest = 1
@@ -42,6 +62,13 @@ def measure_boxes(box, plane, foreground, offset, values, robust, integers, real
     counts = np.empty(longest, np.int64)
     level = np.empty(longest)
     weight = np.empty(longest)
+    exposure = np.empty(longest)
+    keep = np.empty(longest, np.uint8)
+    design = np.empty((longest, MOST_TERMS))
+    radial = np.empty(longest)
+    weights = np.empty(longest)
+    result = np.empty(3)
+    plain = recipe[ROBUST] == 1 and recipe[TERMS] == CONSTANT and recipe[PER_IMAGE] == 0
     for i in range(len(box)):
         area = plane[i + 1] - plane[i]
         depth = box[i, 5] - box[i, 4]
@@ -76,19 +103,44 @@ def measure_boxes(box, plane, foreground, offset, values, robust, integers, real
         integers[i, N_OVERLOADED] = overloaded
         integers[i, N_USED] = 0
         integers[i, FITTED] = 0
+        reals[i, MEAN] = 0.0
+        reals[i, UNDER_SPOT] = 0.0
+        reals[i, BACKGROUND_PIXELS] = 0.0
         mean = 0.0
         if n_background >= MIN_BACKGROUND_PIXELS:
             n_levels, median = count_levels(counts, n_background, histogram, level, weight)
-            if robust:
-                mean, success = robust_poisson_mean(level, weight, n_levels, median if median > 0 else 1.0)
+            start = median if median > 0 else 1.0
+            inside = foreground[plane[i] : plane[i + 1]]
+            own = values[offset[i] : offset[i + 1]]
+            nx = box[i, 1] - box[i, 0]
+            terms = recipe[TERMS]
+            kind = LEVEL
+            success = False
+            if plain:
+                mean, success = robust_poisson_mean(level, weight, n_levels, start)
+                result[LEVEL_UNDER_FOREGROUND] = result[LEVEL_UNDER_SPOT] = mean
                 used = n_background
-            else:
-                mean, kept = clipped_mean(level, weight, n_levels, SIMPLE_N_SIGMA)
-                used = int(kept)
-                success = True
+                result[INFORMATION] = used
+                if success and recipe[LOOK_FOR_RINGS] and mean > 0.0:
+                    radial_coordinates(records[panel[i]], s0, box[i], radial)
+                    if ring_departure(own, inside, nx, depth, radial, mean, level, exposure, design) > RING_CHI_SQUARED:
+                        terms, kind, start = RADIAL, RING, mean
+            if not plain or kind == RING:
+                spot_weights(inside, nx, weights)
+                shaped = background_under(
+                    own, inside, nx, depth, radial, weights, recipe, limits, terms, start, level, exposure, design,
+                    keep, result,
+                )
+                if shaped > 0:
+                    used, success = shaped, True
+                elif kind == RING:  # too few pixels for a shape: the level stands
+                    kind = LEVEL
             if success:
-                integers[i, N_USED] = used
-                integers[i, FITTED] = 1
+                mean = result[LEVEL_UNDER_FOREGROUND]
+                reals[i, UNDER_SPOT] = result[LEVEL_UNDER_SPOT]
+                reals[i, BACKGROUND_PIXELS] = result[INFORMATION]
+                integers[i, N_USED] = min(used, n_background)
+                integers[i, FITTED] = kind
         _sum_up(i, mean, total, integers, reals)
         _centroid(i, box, plane, foreground, offset, values, mean, reals)
 
@@ -98,7 +150,7 @@ def _sum_up(i, mean, total, integers, reals):
     """I = Σ(c − b), var(I) = |I| + |B|(1 + n_s/n_b), var(B) = |B|(1 + n_s/n_b)."""
     n_signal = integers[i, N_FOREGROUND]
     background = mean * n_signal
-    used = integers[i, N_USED]
+    used = reals[i, BACKGROUND_PIXELS]
     spread = abs(background) * (1.0 + n_signal / used) if used > 0 else abs(background)
     reals[i, MEAN] = mean
     reals[i, BACKGROUND] = background

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import gemmi
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from mxdask.intensity.merged_set import MergedSet
 from mxdask.lattice.operators import point_group
@@ -161,7 +161,7 @@ def score_axis(axis: ScrewAxis, data: MergedSet, significance: float = 0.95) -> 
         return ScrewScore(axis, 0.0, int(present.sum()), int(absent.sum()), 0.0, 0.0, 0.0, 0.0)
     ratio = data.intensity / data.sigma
     z_present, z_absent = float(ratio[present].mean()), float(ratio[absent].mean())
-    score = _direct_score(z_present, ratio[absent], float(norm.ppf(significance)))
+    score = _direct_score(z_present, ratio[absent], float(ndtri(significance)))
     return ScrewScore(
         axis, score, int(present.sum()), int(absent.sum()), float(data.intensity[present].mean()),
         float(data.intensity[absent].mean()), z_present, z_absent,
@@ -170,14 +170,14 @@ def score_axis(axis: ScrewAxis, data: MergedSet, significance: float = 0.95) -> 
 
 def _direct_score(z_present: float, absent: np.ndarray, cutoff: float) -> float:
     z_absent = float(absent.mean())
-    p_present = float(norm.cdf(z_present))
+    p_present = float(ndtr(z_present))
     if z_absent > cutoff:
         without_highest = np.sort(absent)[:-1]
         forgiven = z_present > _OUTLIER_RATIO * z_absent and (
             len(without_highest) == 0 or float(without_highest.mean()) <= cutoff
         )
         if not forgiven:
-            return (1.0 - float(norm.cdf(z_absent))) * p_present
+            return (1.0 - float(ndtr(z_absent))) * p_present
     return p_present if z_present > cutoff else 0.0
 
 

@@ -45,12 +45,15 @@ def apply_settings(
         new_id[row] = position
     hkl = reflections["miller_index"].copy()
     keep = np.zeros(len(hkl), dtype=bool)
+    order = np.argsort(reflections["id"], kind="stable")
+    first = np.searchsorted(reflections["id"][order], np.arange(len(experiments) + 1))
     for row in rows:
-        mine = np.flatnonzero(reflections["id"] == row)
+        mine = order[first[row] : first[row + 1]]
         hkl[mine], keep[mine] = reindex(hkl[mine], changes[row])
     table = reflections.copy()
     table["miller_index"] = hkl
     table["id"] = new_id[reflections["id"]]
-    table = table.select(keep)
+    if not keep.all():
+        table = table.select(keep)
     table.identifiers = {position: experiments[row].identifier for position, row in enumerate(rows)}
     return experiments.with_experiments(changed), table

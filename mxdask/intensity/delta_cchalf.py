@@ -12,6 +12,8 @@ import numpy as np
 
 # Standard deviation of a normal distribution over its median absolute deviation.
 _MAD_TO_SD = 1.4826
+# Part of a shell's width by which a reflection may miss the shell's lower edge and still belong to it.
+_ON_EDGE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def _shells(s: np.ndarray, n_shells: int) -> np.ndarray:
     low, width = s.min(), np.ptp(s) / n_shells
     if width == 0:
         return np.zeros(len(s), dtype=np.int64)
-    return np.clip(np.floor((s - low) / width).astype(np.int64), 0, n_shells - 1)
+    # In a cubic cell edges fall upon reflections: rounding must not scatter these over both shells.
+    return np.clip(np.floor((s - low) / width + _ON_EDGE).astype(np.int64), 0, n_shells - 1)
 
 
 def _pairs(h: np.ndarray, group: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

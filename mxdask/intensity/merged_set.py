@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mxdask.intensity.asu import pack, unpack
+from mxdask.intensity.asu import unpack
+from mxdask.intensity.merged_set_kernels import count_stabilisers, largest_keys
 
 # Error inflation of Pointless (Evans 2006): σ' = 2·√(σ² + (0.03 I)²).
 SD_FACTOR, SD_ADD = 2.0, 0.03
@@ -45,25 +46,16 @@ class MergedSet:
 
 def canonical_keys(hkl: np.ndarray, ops: np.ndarray) -> np.ndarray:
     """(n,) i8 the same for all equivalents ±W·h of a reflection under a group of index operators (k, 3, 3)."""
-    hkl = np.asarray(hkl, dtype=np.int64)
-    best = np.full(len(hkl), np.iinfo(np.int64).min)
-    for W in ops:
-        moved = hkl @ W.T
-        np.maximum(best, pack(moved), out=best)
-        np.maximum(best, pack(-moved), out=best)
-    return best
+    keys = np.empty(len(hkl), dtype=np.int64)
+    largest_keys(np.ascontiguousarray(hkl, dtype=np.int64), np.ascontiguousarray(ops, dtype=np.int64), keys)
+    return keys
 
 
 def is_general(hkl: np.ndarray, ops: np.ndarray) -> np.ndarray:
     """(n,) reflections that no operator ±W of the group, other than the identity, leaves where they are (ε = 1)."""
-    hkl = np.asarray(hkl, dtype=np.int64)
-    general = np.ones(len(hkl), dtype=bool)
-    for W in ops:
-        moved = hkl @ W.T
-        if not np.array_equal(W, np.eye(3, dtype=W.dtype)):
-            general &= np.any(moved != hkl, axis=1)
-        general &= np.any(moved != -hkl, axis=1)
-    return general
+    count = np.empty(len(hkl), dtype=np.int64)
+    count_stabilisers(np.ascontiguousarray(hkl, dtype=np.int64), np.ascontiguousarray(ops, dtype=np.int64), count)
+    return count == 1  # the identity only
 
 
 def merge_set(hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, ops: np.ndarray) -> MergedSet:

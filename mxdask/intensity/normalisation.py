@@ -68,20 +68,50 @@ def _design(q: np.ndarray, s: np.ndarray, *, anisotropic: bool) -> np.ndarray:
 
 
 def _wilson_fit(intensity: np.ndarray, sigma: np.ndarray, design: np.ndarray) -> np.ndarray:
-    """Mean curve μ = exp(design·c) of greatest likelihood for exponentially distributed I (Wilson 1949).
+    """Mean curve μ = exp(design·c) of greatest likelihood."""
+    scale = _rough_scale(intensity, sigma)
+    return _curve(design, _wilson_coefficients(intensity, sigma, design), scale)
+
+
+def _rough_scale(intensity: np.ndarray, sigma: np.ndarray) -> float:
+    return max(float(np.mean(intensity)), float(np.median(sigma)) * 0.1, 1e-12)
+
+
+def _curve(design: np.ndarray, coefficients: np.ndarray, scale: float) -> np.ndarray:
+    return np.asarray(np.exp(np.clip(design @ coefficients, np.log(scale) - 12, np.log(scale) + 12)))
+
+
+def _wilson_coefficients(intensity: np.ndarray, sigma: np.ndarray, design: np.ndarray) -> np.ndarray:
+    """c of the curve exp(design·c) of greatest likelihood for exponentially distributed I (Wilson 1949).
 
     Newton steps on Σ w (ln μ + I/μ), reflections weighted w = μ²/(μ² + σ²) as far as noise leaves them telling.
     """
-    scale = max(float(np.mean(intensity)), float(np.median(sigma)) * 0.1, 1e-12)
+    scale = _rough_scale(intensity, sigma)
     coefficients = np.zeros(design.shape[1])
     coefficients[0] = np.log(scale)
     ridge = 1e-6 * len(intensity) * np.eye(design.shape[1])
     for _ in range(50):
-        mu = np.exp(np.clip(design @ coefficients, np.log(scale) - 12, np.log(scale) + 12))
+        mu = _curve(design, coefficients, scale)
         weight = mu**2 / (mu**2 + sigma**2)
         gradient = design.T @ (weight * np.clip(intensity / mu - 1.0, -5.0, 20.0))
         step = np.linalg.solve((design * weight[:, None]).T @ design + ridge, gradient)
         coefficients += np.clip(step, -1.0, 1.0)
         if np.abs(step).max() < 1e-6:
             break
-    return np.exp(np.clip(design @ coefficients, np.log(scale) - 12, np.log(scale) + 12))
+    return coefficients
+
+
+def fall_off(intensity: np.ndarray, sigma: np.ndarray, hkl: np.ndarray, reciprocal: np.ndarray) -> np.ndarray:
+    """(3, 3) anisotropic B (Å²) of greatest Wilson likelihood: ⟨I⟩ ∝ exp(-½ q·B·q), q = reciprocal·h.
+
+    Parameters
+    ----------
+    intensity, sigma : (n,) divided by what the atoms alone make one expect.
+    reciprocal : (3, 3) reciprocal axes as columns (Å⁻¹), in Cartesian axes; B is in these.
+    """
+    q = hkl @ np.asarray(reciprocal).T
+    size = np.sqrt(np.einsum("ni,ni->n", q, q).max())
+    x, y, z = (q / size).T
+    design = np.stack([np.ones(len(x)), x * x, y * y, z * z, x * y, x * z, y * z], axis=1)
+    _, xx, yy, zz, xy, xz, yz = -2.0 * _wilson_coefficients(intensity, sigma, design) / size**2
+    return np.array([[xx, xy / 2, xz / 2], [xy / 2, yy, yz / 2], [xz / 2, yz / 2, zz]])

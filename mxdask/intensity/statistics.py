@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from mxdask.intensity.asu import count_possible, shell_of
 from mxdask.intensity.merging import Unmerged, weighted_means
@@ -204,6 +204,21 @@ def sigma_tau_cc(sums: np.ndarray) -> np.ndarray:
         return np.where(n > 1, (s_y - s_e) / (s_y + s_e), np.nan)
 
 
+def half_set_sums(data: Unmerged, d_edges: np.ndarray, seed: int = 0) -> np.ndarray:
+    """(6, s) for :func:`correlation`: weighted means of two random halves of the observations of each reflection."""
+    asu, m = data.asu, len(data.asu.unique)
+    halves = half_sets(asu.group, serial_numbers(asu.unique)[asu.group], seed)
+    shell = shell_of(data.inverse_d_squared, d_edges)
+    return _pair_sums(*_half_means(asu.group, m, data.intensity, data.variance, halves), shell, len(d_edges) - 1)
+
+
+def tau_sums(data: Unmerged, d_edges: np.ndarray) -> np.ndarray:
+    """(4, s) for :func:`sigma_tau_cc`."""
+    shell = shell_of(data.inverse_d_squared, d_edges)
+    inside = shell[data.asu.group] >= 0
+    return _tau_sums(data.asu.group[inside], len(data.asu.unique), data.intensity[inside], shell, len(d_edges) - 1)
+
+
 def _chunk(data: Unmerged, d_edges: np.ndarray, seed: int) -> ShellSums:
     s = len(d_edges) - 1
     shell = shell_of(data.inverse_d_squared, d_edges)
@@ -222,7 +237,7 @@ def _chunk(data: Unmerged, d_edges: np.ndarray, seed: int) -> ShellSums:
     deviation = np.bincount(group, np.abs(value - means.mean[group]), m)
     with np.errstate(divide="ignore", invalid="ignore"):
         meas, pim = np.sqrt(means.n / (means.n - 1.0)), np.sqrt(1.0 / (means.n - 1.0))
-        halves = half_sets(group, _serial(asu.unique)[group], seed)
+        halves = half_sets(group, serial_numbers(asu.unique)[group], seed)
         half = _pair_sums(*_half_means(group, m, value, variance, halves), shell, s)
         return ShellSums(
             n_obs=np.bincount(shell[group], minlength=s),
@@ -235,15 +250,16 @@ def _chunk(data: Unmerged, d_edges: np.ndarray, seed: int) -> ShellSums:
             r_pim=per_shell(deviation * pim, several),
             half=half,
             tau=_tau_sums(group, m, value, shell, s),
-            **_anomalous_sums(group, plus, asu.centric, value, variance, shell, s, _serial(asu.unique), seed),
+            **_anomalous_sums(group, plus, asu.centric, value, variance, shell, s, serial_numbers(asu.unique), seed),
         )
 
 
 def _tau_sums(group: np.ndarray, m: int, value: np.ndarray, shell: np.ndarray, s: int) -> np.ndarray:
     """(4, s) for :func:`sigma_tau_cc`."""
     n = np.bincount(group, minlength=m)
-    mean = np.bincount(group, value, m) / n
-    variance = np.bincount(group, (value - mean[group]) ** 2, m) / (n - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.bincount(group, value, m) / n
+        variance = np.bincount(group, (value - mean[group]) ** 2, m) / (n - 1)
     rows = np.flatnonzero(n > 1)
     terms = (np.ones(m), mean, mean**2, variance / n)
     return np.stack([np.bincount(shell[rows], t[rows], s) for t in terms])
@@ -303,7 +319,8 @@ def _pair_sums(x: np.ndarray, y: np.ndarray, shell: np.ndarray, s: int) -> np.nd
     return np.stack([np.bincount(where, t, s) for t in terms])
 
 
-def _serial(unique: np.ndarray) -> np.ndarray:
+def serial_numbers(unique: np.ndarray) -> np.ndarray:
+    """(m,) i8 that identify reflections whatever else is there: indices (m, 3) packed."""
     h = unique.astype(np.int64) + (1 << 20)
     return (h[:, 0] << 42) | (h[:, 1] << 21) | h[:, 2]
 
@@ -327,7 +344,7 @@ def _hash(x: np.ndarray) -> np.ndarray:
 
 
 def _is_significant(value: np.ndarray, n: np.ndarray) -> np.ndarray:
-    t = stats.t.ppf(1 - SIGNIFICANCE, np.maximum(n - 2, 1))
+    t = stdtrit(np.maximum(n - 2, 1), 1 - SIGNIFICANCE)
     return (n > 2) & (value > t / np.sqrt(np.maximum(n - 2, 1) + t * t))
 
 

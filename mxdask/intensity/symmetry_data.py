@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mxdask.intensity.merged_set import MergedSet, inflate, merge_set
@@ -9,7 +11,32 @@ from mxdask.intensity.normalisation import Method, expected_intensity
 from mxdask.intensity.observations import Filters, Observations, best_choice, select_observations
 from mxdask.lattice.cells import real_space
 from mxdask.lattice.operators import reindex
+from mxdask.models.experiment import ExperimentList
 from mxdask.table import ReflectionTable
+
+# Columns that decide which observations are used and what their corrected intensities are.
+_COLUMNS = (
+    "id", "miller_index", "flags", "d", "lp", "qe", "dqe", "partiality", "partial_id", "xyzobs.px.value", "xyzcal.px",
+    "inverse_scale_factor",
+)  # fmt: skip
+
+
+def split_by_row(
+    experiments: ExperimentList, reflections: ReflectionTable, rows: Sequence[int]
+) -> list[tuple[ReflectionTable, float | None]]:
+    """Reflections of each row, only the columns needed here, and the width (degrees) of its images, None for stills."""
+    id_of = reflections["id"]
+    needed = {k: v for k, v in reflections.columns.items() if k in _COLUMNS or k.startswith("intensity.")}
+    if np.any(np.diff(id_of) < 0):
+        order = np.argsort(id_of, kind="stable")
+        needed, id_of = {k: v[order] for k, v in needed.items()}, id_of[order]
+    first = np.searchsorted(id_of, np.arange(len(experiments) + 1))
+    parts = []
+    for row in rows:
+        scan = experiments[row].scan
+        width = None if scan is None or scan.is_still else scan.width
+        parts.append((ReflectionTable({k: v[first[row] : first[row + 1]] for k, v in needed.items()}), width))
+    return parts
 
 
 def usable_observations(

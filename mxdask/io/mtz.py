@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import gemmi
 import numpy as np
 
+from mxdask.errors import FileError
 from mxdask.io.atomic import replacing
 
 
@@ -106,7 +107,23 @@ def write_unmerged(path: str | Path, content: MtzContent, batches: Sequence[MtzB
     for batch in batches:
         mtz.batches.append(_batch_header(batch))
     _fill(mtz, content.hkl, content.columns)
+    mtz.sort_order = [1, 2, 3, 4, 5]
     _save(mtz, path)
+
+
+def read_mtz(path: str | Path) -> gemmi.Mtz:
+    """Read an MTZ file.
+
+    Raises
+    ------
+    FileError : missing, not an MTZ, or truncated.
+    """
+    if not Path(path).is_file():
+        raise FileError(f"{path}: no such file; give an .mtz file")
+    try:
+        return gemmi.read_mtz_file(str(path))
+    except (RuntimeError, ValueError, OSError) as error:
+        raise FileError(f"{path}: not a complete MTZ file ({error})") from None
 
 
 def _new_mtz(content: MtzContent) -> gemmi.Mtz:

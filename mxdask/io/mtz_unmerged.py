@@ -1,4 +1,4 @@
-"""Read unmerged MTZ files: observations, and which sweep and image each of them comes from."""
+"""Read intensities of MTZ files: unmerged with the sweep and image each comes from, or merged ones."""
 
 from __future__ import annotations
 
@@ -48,10 +48,7 @@ def read_unmerged(path: str | Path) -> UnmergedMtz:
     ------
     FileError : not an MTZ file, merged, or without I and SIGI.
     """
-    try:
-        mtz = gemmi.read_mtz_file(str(path))
-    except (RuntimeError, ValueError, OSError) as error:
-        raise FileError(f"{path}: cannot be read as an MTZ file ({error})") from None
+    mtz = _opened(path)
     missing = [label for label in ("M/ISYM", "BATCH", "I", "SIGI") if mtz.column_with_label(label) is None]
     if missing:
         raise FileError(f"{path}: has no column {missing[0]}; give unmerged data, as `mxdask export` writes them")
@@ -67,6 +64,30 @@ def read_unmerged(path: str | Path) -> UnmergedMtz:
         np.array(mtz.column_with_label("SIGI").array, dtype=np.float64),
         batch, sweep, batch - starts[sweep] + 1 if len(batch) else batch, starts, mtz.get_cell(), mtz.spacegroup,
     )  # fmt: skip
+
+
+def read_intensities(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (n, 3) and the first intensities (n,) of a merged or unmerged file: IMEAN, I, or any of type J.
+
+    Raises
+    ------
+    FileError : not an MTZ file, or there are none.
+    """
+    mtz = _opened(path)
+    labels = [c.label for c in mtz.columns_with_type("J")]
+    label = next((name for name in ("IMEAN", "I", *labels) if name in labels), None)
+    if label is None:
+        raise FileError(f"{path}: has no column of intensities (type J)")
+    values = np.array(mtz.column_with_label(label).array, dtype=np.float64)
+    known = np.isfinite(values)
+    return np.ascontiguousarray(mtz.make_miller_array(), dtype=np.int32)[known], values[known]
+
+
+def _opened(path: str | Path) -> gemmi.Mtz:
+    try:
+        return gemmi.read_mtz_file(str(path))
+    except (RuntimeError, ValueError, OSError) as error:
+        raise FileError(f"{path}: cannot be read as an MTZ file ({error})") from None
 
 
 def _starts(headers: gemmi.MtzBatches, batch: np.ndarray) -> np.ndarray:

@@ -142,6 +142,14 @@ def _sample_chain(file: h5py.File, sample: h5py.Group, path: str) -> list[NexusA
     return chain(file, start if start.startswith(("/", ".")) else f"{sample.name}/{start}", path)
 
 
+def scan_positions(file: h5py.File, path: str) -> int | None:
+    """Number of positions of the axis that moves; None if none does."""
+    entry = entry_of(file)
+    sample = None if entry is None else entry.get("sample")
+    axes = _sample_chain(file, sample, path) if isinstance(sample, h5py.Group) else []
+    return max((len(a.values) for a in axes if len(a.values) > 1), default=None)
+
+
 def _rotation(
     axes: list[NexusAxis], n_frames: int, detector: h5py.Group, path: str
 ) -> tuple[Goniometer | None, Scan, list[str]]:

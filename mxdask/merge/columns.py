@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mxdask.intensity.merging import Means, Merged
+from mxdask.intensity.asu import pack
+from mxdask.intensity.merging import Means, Merged, Unmerged, weighted_means
+from mxdask.intensity.statistics import half_sets
 from mxdask.merge.french_wilson import Truncated, expected_intensities, french_wilson
 from mxdask.merge.result import Column
 
@@ -51,15 +53,21 @@ def amplitude_columns(merged: Merged, anomalous: bool) -> tuple[list[Column], di
     ], told  # fmt: skip
 
 
-def free_flags(hkl: np.ndarray, fraction: float) -> np.ndarray:
-    """(n,) CCP4's FreeR_flag, 0 … 1/fraction - 1, from a hash of the index: the same in every file."""
-    n_sets = max(round(1.0 / fraction), 2)
-    h = hkl.astype(np.int64) + (1 << 20)
-    key = ((h[:, 0] << 42) | (h[:, 1] << 21) | h[:, 2]).astype(np.uint64)
-    with np.errstate(over="ignore"):
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            key = (key ^ (key >> np.uint64(shift))) * np.uint64(factor)
-    return ((key >> np.uint64(33)) % np.uint64(n_sets)).astype(np.float64)
+def half_columns(data: Unmerged, seed: int) -> list[Column]:
+    """IHALF1 SIGIHALF1 NHALF1 and the same for the other half: weighted means of two random halves of every reflection.
+
+    The halves are those of CC½ in the statistics (a hash of reflection and ``seed``).
+    """
+    group, m = data.asu.group, len(data.asu.unique)
+    first = half_sets(group, pack(data.asu.unique)[group], seed) == 0
+    out = []
+    for i, rows in enumerate((first, ~first), start=1):
+        half = weighted_means(group[rows], m, data.intensity[rows], data.variance[rows])
+        out += [
+            Column(f"IHALF{i}", "J", half.mean), Column(f"SIGIHALF{i}", "Q", half.sigma),
+            Column(f"NHALF{i}", "I", half.n.astype(np.float64)),
+        ]  # fmt: skip
+    return out
 
 
 def _counts(means: Means) -> np.ndarray:

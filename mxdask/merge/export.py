@@ -17,7 +17,7 @@ from mxdask.merge.exportable import exportable
 from mxdask.merge.result import Column, Dataset, MergedResult
 from mxdask.merge.step import wavelength_groups
 from mxdask.models import Crystal, Experiment, ExperimentList
-from mxdask.models.crystal import cell_parameters, orthogonalisation_matrix
+from mxdask.models.crystal import busing_levy, cell_parameters
 from mxdask.table import ReflectionTable
 
 _WAVELENGTH_TOLERANCE = 1e-4
@@ -151,17 +151,6 @@ def experiment_batches(experiment: Experiment, offset: int, dataset: int) -> lis
     return out
 
 
-def busing_levy(cell: np.ndarray) -> np.ndarray:
-    """(3, 3) Å⁻¹, B with a* along x and b* in the xy plane: the convention of U in MTZ files.
-
-    Busing & Levy (1967) Acta Cryst. 22, 457, equation 3. It differs from :func:`mxdask.models.crystal.b_matrix`
-    (a along x) for cells with oblique angles.
-    """
-    real = orthogonalisation_matrix(cell)
-    reciprocal = np.linalg.inv(real)  # rows a*, b*, c*
-    return np.linalg.cholesky(reciprocal @ reciprocal.T).T
-
-
 def cambridge_frame(axis: np.ndarray, beam: np.ndarray) -> np.ndarray:
     """(3, 3) rotation from the laboratory: z along the rotation axis, x along the beam as far as that allows."""
     z = axis / np.linalg.norm(axis)
@@ -171,8 +160,12 @@ def cambridge_frame(axis: np.ndarray, beam: np.ndarray) -> np.ndarray:
 
 
 def _setting(crystal: Crystal, image: int) -> np.ndarray:
+    """(3, 3) A in the middle of an image, counted from 0."""
     points = crystal.A_at_scan_points
-    return crystal.A if points is None else points[min(image, len(points) - 1)]
+    if points is None:
+        return crystal.A
+    at = min(image, len(points) - 2) if len(points) > 1 else 0
+    return np.asarray(points[at : at + 2].mean(axis=0))
 
 
 def _columns(
@@ -189,8 +182,8 @@ def _columns(
     if choice == "prf+sum":
         assert observations.sum_intensity is not None and observations.sum_variance is not None
         out += [
-            Column("I", "J", observations.sum_intensity), Column("SIGI", "Q", np.sqrt(observations.sum_variance)),
             Column("IPR", "J", observations.intensity), Column("SIGIPR", "Q", sigma),
+            Column("I", "J", observations.sum_intensity), Column("SIGI", "Q", np.sqrt(observations.sum_variance)),
         ]  # fmt: skip
     else:
         out += [Column("I", "J", observations.intensity), Column("SIGI", "Q", sigma)]

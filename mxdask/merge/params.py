@@ -27,7 +27,7 @@ class RFreeFlags(StepParams):
 class OutputNames(StepParams):
     """Files, and the names inside the MTZ file."""
 
-    mtz: str = Field("merged.mtz", description="merged data")
+    mtz: str = Field("merged.mtz", description="merged data (in process always merged.mtz)")
     mmcif: str | None = Field(None, description="the same as mmCIF for deposition, e.g. merged.mmcif")
     additional_stats: bool = Field(False, description="write the means of two random halves, IHALF1 and IHALF2")
     project_name: str = Field("AUTOMATIC", description="project")

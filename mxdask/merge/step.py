@@ -20,7 +20,8 @@ from mxdask.intensity.merging import merge as merge_unmerged
 from mxdask.intensity.observations import Filters, Observations, best_choice, select_observations
 from mxdask.intensity.statistics import merging_statistics, shell_edges
 from mxdask.intensity.tables import shell_table, summary_table, table1
-from mxdask.merge.columns import amplitude_columns, free_flags, intensity_columns
+from mxdask.merge.columns import amplitude_columns, half_columns, intensity_columns
+from mxdask.merge.free_flags import free_flags
 from mxdask.merge.params import Params
 from mxdask.merge.result import Column, Dataset, MergedResult
 from mxdask.models import ExperimentList
@@ -67,13 +68,15 @@ def merge(experiments: ExperimentList, reflections: ReflectionTable | None, para
         if len(mine):
             parts.append((wavelength, _merge_one(mine, cell, space_group, params)))
     hkl, columns = _join([p[1][:2] for p in parts])
-    if params.r_free_flags.generate:
-        columns.append(Column("FreeR_flag", "I", free_flags(hkl, params.r_free_flags.fraction)))
+    if params.r_free_flags.generate or params.r_free_flags.reference is not None:
+        columns.append(Column("FreeR_flag", "I", free_flags(hkl, cell, space_group, params.r_free_flags)))
     names = params.output
     datasets = tuple(
-        Dataset(names.project_name, names.crystal_name, names.dataset_name + _suffix(i, len(parts)), wavelength)
-        for i, (wavelength, _) in enumerate(parts)
-    )
+        Dataset(
+            names.project_name, _name(names.crystal_names, i, len(parts)), _name(names.dataset_names, i, len(parts)), w
+        )
+        for i, (w, _) in enumerate(parts)
+    )  # fmt: skip
     summary: dict[str, Any] = {
         "step": "merge", "space_group": space_group.short_name(), "cell": list(cell.parameters), "intensity": choice,
         "wavelengths": [w for w, _ in parts], "n_observations": len(observations), "n_unique": len(hkl),
@@ -108,6 +111,8 @@ def _merge_one(
         data = _without_barely_measured(data, params.max_relative_sigma)
     merged = merge_unmerged(data)
     columns = intensity_columns(merged, params.anomalous)
+    if params.output.additional_stats:
+        columns += half_columns(data, params.seed)
     told: dict[str, Any] = {}
     if params.truncate:
         more, told = amplitude_columns(merged, params.anomalous)
@@ -153,6 +158,11 @@ def _join(parts: Sequence[tuple[Merged, list[Column]]]) -> tuple[np.ndarray, lis
             values[rows] = column.values
             out.append(Column(column.label + _suffix(i, len(parts)), column.type, values, i))
     return hkl.astype(np.int32), out
+
+
+def _name(given: Sequence[str], index: int, n: int) -> str:
+    """Of a crystal or data set: one name for each wavelength, or the first with a suffix."""
+    return given[index] if len(given) == n else given[0] + _suffix(index, n)
 
 
 def _suffix(index: int, n: int) -> str:

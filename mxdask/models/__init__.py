@@ -3,11 +3,11 @@
 from mxdask.models.beam import Beam
 from mxdask.models.crystal import Crystal
 from mxdask.models.detector import Detector, Panel
-from mxdask.models.experiment import Experiment, ExperimentList, ImageSet, new_identifier
+from mxdask.models.experiment import Experiment, ExperimentList, ImageSet, derived_identifier, new_identifier
 from mxdask.models.goniometer import Goniometer, rotation_matrix
 from mxdask.models.scan import Scan
 
 __all__ = [
     "Beam", "Crystal", "Detector", "Experiment", "ExperimentList", "Goniometer", "ImageSet", "Panel", "Scan",
-    "new_identifier", "rotation_matrix",
+    "derived_identifier", "new_identifier", "rotation_matrix",
 ]  # fmt: skip

@@ -26,6 +26,16 @@ def b_matrix(cell: Any) -> np.ndarray:
     return np.linalg.inv(orthogonalisation_matrix(cell)).T
 
 
+def busing_levy(cell: Any) -> np.ndarray:
+    """B (Å⁻¹) with a* along x and b* in the xy plane, the convention of U in MTZ files.
+
+    Busing & Levy (1967) Acta Cryst. 22, 457, equation 3. It differs from :func:`b_matrix` (a along x) for cells with
+    oblique angles.
+    """
+    reciprocal = np.linalg.inv(orthogonalisation_matrix(cell))  # rows a*, b*, c*
+    return np.linalg.cholesky(reciprocal @ reciprocal.T).T
+
+
 def cell_parameters(real_space: np.ndarray) -> np.ndarray:
     """(6,) a, b, c, α, β, γ (Å, degrees) of real-space vectors given as the rows of a (3, 3) matrix."""
     metric = real_space @ real_space.T

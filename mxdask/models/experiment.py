@@ -14,6 +14,9 @@ from mxdask.models.goniometer import Goniometer
 from mxdask.models.scan import Scan
 
 
+_NAMESPACE = uuid.UUID("6d78a55b-0000-5000-8000-6d7864617368")
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """Where the images of a sweep (or stills) are; holds no pixels.
@@ -81,6 +84,14 @@ class Experiment:
 def new_identifier() -> str:
     """A fresh random experiment identifier (8-4-4-4-12 hexadecimal digits)."""
     return str(uuid.uuid4())
+
+
+def derived_identifier(*parts: object) -> str:
+    """The identifier that these parts (a sweep's file and images, an identifier and a number …) always give.
+
+    A rerun then names the same experiment alike, and what was computed from it is found again.
+    """
+    return str(uuid.uuid5(_NAMESPACE, "|".join(map(str, parts))))
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,9 +49,7 @@ def in_order(
     reflections : ``id`` counts rows of ``experiments``. Columns of pixels are let go.
     """
     lean = ReflectionTable(reflections.columns, reflections.identifiers)
-    parts = lean.select(_integrated(lean)).split_by("id")
-    empty = lean.select(np.zeros(0, dtype=np.int64))
-    tables = [parts.get(row, empty) for row in range(len(experiments))]
+    tables = by_crystal(lean.select(_integrated(lean)), len(experiments))
     keys = [content_key(e, t) for e, t in zip(experiments, tables, strict=True)]
     names = _names(experiments)
     order = sorted(range(len(experiments)), key=lambda row: (names[row], keys[row], experiments[row].identifier))
@@ -81,6 +79,13 @@ def content_key(experiment: Experiment, table: ReflectionTable) -> str:
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(table[name]).tobytes())
     return digest.hexdigest()
+
+
+def by_crystal(table: ReflectionTable, n: int) -> list[ReflectionTable]:
+    """Reflections of each of n crystals, ``id`` 0 … n - 1; a table without rows where there are none."""
+    parts = table.split_by("id")
+    empty = table.select(np.zeros(0, dtype=np.int64))
+    return [parts[i] if i in parts else empty.copy() for i in range(n)]
 
 
 def pick(

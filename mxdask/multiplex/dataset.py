@@ -15,13 +15,12 @@ from mxdask.io.expt import write_expt
 from mxdask.io.mtz import write_merged, write_unmerged
 from mxdask.io.refl import write_refl
 from mxdask.merge.export import unmerged
-from mxdask.merge.params import ExportParams
+from mxdask.merge.export_params import ExportParams
 from mxdask.merge.step import merge
 from mxdask.models import ExperimentList
 from mxdask.multiplex.filtering import Removed, Scaled, scale_and_filter
 from mxdask.multiplex.kept import Stages, stage_key
 from mxdask.multiplex.params import Params
-from mxdask.params import build
 from mxdask.rundir import plain
 from mxdask.table import ReflectionTable
 
@@ -73,6 +72,7 @@ def make_dataset(
     *,
     first: Scaled | None = None,
     filtering: bool = True,
+    protected: frozenset[str] = frozenset(),
 ) -> DataSet:
     """Scale, filter and merge; kept as it is if crystals and parameters are those of an earlier run.
 
@@ -81,17 +81,17 @@ def make_dataset(
     who : number of the form, name of the group.
     experiments, tables : crystals in the common setting, reflections before scaling. names, keys : of the crystals.
     first : the same crystals scaled already.
-    filtering : leave out what ΔCC½ says is harmful, if the parameters do.
+    filtering : leave out what ΔCC½ says is harmful, if the parameters do. protected : crystals to leave alone.
     """
     own = params if filtering else params.model_copy(update={"filtering": type(params.filtering)(method="none")})
-    key = stage_key("dataset", list(names), list(keys), own.model_dump_json(), str(who))
+    key = stage_key("dataset", list(names), list(keys), own.model_dump_json(), str(who), sorted(protected & set(names)))
     stages = Stages(folder)
     if stages.holds("dataset", key):
         _log.info("%s: nothing it depends on has changed, kept", folder.name)
         return DataSet(**json.loads((folder / "dataset.json").read_text()))
     _log.info("\n=== %s: %d crystals ===", folder.name, len(names))
     scaled, places, removed = scale_and_filter(
-        experiments, tables, names, scaling_params(params), own.filtering, flow, first
+        experiments, tables, names, scaling_params(params), own.filtering, flow, first=first, protected=protected
     )
     result, files = _written(folder, who, scaled, places, removed, names, params)
     with replacing(folder / "dataset.json") as temporary:
@@ -164,7 +164,7 @@ def _merged(folder: Path, scaled: Scaled, params: Params, files: list[str]) -> d
     write_merged(folder / "merged.mtz", result)
     files.append("merged.mtz")
     if params.output.unmerged:
-        export = unmerged(scaled.experiments, scaled.reflections, build(ExportParams, {}))  # type: ignore[arg-type]
+        export = unmerged(scaled.experiments, scaled.reflections, ExportParams())
         write_unmerged(folder / "scaled.mtz", export.content, export.batches)
         files.append("scaled.mtz")
     return result.summary | {"d_min": own.d_min}

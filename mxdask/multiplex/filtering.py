@@ -79,14 +79,16 @@ def scale_and_filter(
     scaling: scale_params.Params,
     filtering: Filtering,
     flow: Flow,
+    *,
     first: Scaled | None = None,
+    protected: frozenset[str] = frozenset(),
 ) -> tuple[Scaled, list[int], Removed]:
     """Scale crystals; while some groups of images (or crystals) lower CC½ unusually much, leave them out and rescale.
 
     Parameters
     ----------
     tables : reflections of each crystal before scaling. names : of the crystals, for the log.
-    first : these crystals scaled already.
+    first : these crystals scaled already. protected : names of crystals to leave alone.
 
     Returns
     -------
@@ -100,8 +102,10 @@ def scale_and_filter(
     options = filtering.deltacchalf
     total = current.summary["n_observations"]
     for cycle in range(1, options.max_cycles + 1):
-        found = harmful(current, options, removed_so_far=total - _left(current), total=total)
-        removed.cycles.append({"cycle": cycle, **found.told, "removed": len(found.groups)})
+        spared = [position for position, place in enumerate(places) if names[place] in protected]
+        found = harmful(current, options, spared, removed_so_far=total - _left(current), total=total)
+        who = [places[position] for position in found.told["crystal"]]
+        removed.cycles.append({"cycle": cycle, **found.told, "crystal": who, "removed": len(found.groups)})
         if not found.groups:
             break
         before = (list(places), dict(removed.crystals), {k: list(v) for k, v in removed.images.items()})
@@ -132,8 +136,13 @@ class Harmful:
     whole: set[int]
 
 
-def harmful(scaled: Scaled, options: DeltaCCHalf, *, removed_so_far: int, total: int) -> Harmful:
+def harmful(
+    scaled: Scaled, options: DeltaCCHalf, spared: Sequence[int] = (), *, removed_so_far: int, total: int
+) -> Harmful:
     """Groups whose ΔCC½ is below the cutoff, the worst first, from the ends of each crystal's images inward.
+
+    ΔCC½ is made of plain means, to which a weak crystal adds noise only, while merging weights it down as it deserves.
+    So a group must also deviate from the others by unusually much in units of its own errors.
 
     A gap within a sweep would break what scaling assumes of neighbouring images (back.md 13.9).
     """
@@ -151,14 +160,37 @@ def harmful(scaled: Scaled, options: DeltaCCHalf, *, removed_so_far: int, total:
         "delta": [float(d) if np.isfinite(d) else None for d in result.delta],
     }  # fmt: skip
     known = np.isfinite(result.delta)
-    bad = known & (result.delta < min(cutoff.value, 0.0))
+    misfit = chi_squared(asu.group, groups.of, observations.intensity, observations.variance, n_groups)
+    told["chi_squared"] = [float(c) if np.isfinite(c) else None for c in misfit]
+    unusual = misfit > -removal_cutoff(-misfit, options.stdcutoff, robust=True).value
+    bad = known & (result.delta < min(cutoff.value, 0.0)) & unusual & ~np.isin(groups.crystal, spared)
     if known.sum() < _LEAST_GROUPS or not bad.any():
         return Harmful([], told, set())
     allowed = options.max_percent_removed / 100 * total - removed_so_far
     taken = _from_the_ends(groups, bad, result.delta, result.n_observations, allowed)
-    chosen = [(int(groups.crystal[g]), int(groups.first[g]), int(groups.last[g]), float(result.delta[g])) for g in taken]
+    chosen = [
+        (int(groups.crystal[g]), int(groups.first[g]), int(groups.last[g]), float(result.delta[g])) for g in taken
+    ]
     left = set(groups.crystal[known & ~np.isin(np.arange(n_groups), taken)].tolist())
     return Harmful(chosen, told, {c for c, *_ in chosen} - left)
+
+
+def chi_squared(
+    reflection: np.ndarray, group: np.ndarray, intensity: np.ndarray, variance: np.ndarray, n_groups: int
+) -> np.ndarray:
+    """(g,) mean squared deviation of a group's observations from the weighted means of all others, over its variance.
+
+    NaN for a group that shares no reflection with another observation.
+    """
+    weight = 1.0 / variance
+    m = int(reflection.max(initial=-1)) + 1
+    total = np.bincount(reflection, weight, m)[reflection] - weight
+    product = np.bincount(reflection, weight * intensity, m)[reflection] - weight * intensity
+    several = np.bincount(reflection, minlength=m)[reflection] > 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        square = (intensity - product / total) ** 2 / (variance + 1.0 / total)
+        own = group[several]
+        return np.bincount(own, square[several], n_groups) / np.bincount(own, minlength=n_groups)
 
 
 def image_groups(experiments: ExperimentList, observations: Observations, options: DeltaCCHalf) -> ImageGroups:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from mxdask.clustering.groups import Groups, find_groups
 from mxdask.intensity.asu import map_to_asu
 from mxdask.intensity.cells import common_space_group, median_cell
-from mxdask.intensity.observations import Filters, select_observations
+from mxdask.intensity.observations import Filters, best_choice, select_observations
 from mxdask.models import ExperimentList
 from mxdask.multiplex.decisions import Wishes
 from mxdask.table import ReflectionTable
@@ -62,25 +61,23 @@ class Grouping:
 
 
 def group_crystals(experiments: ExperimentList, reflections: ReflectionTable, seeds: Sequence[int]) -> Grouping:
-    """Find the groups of crystals that were scaled together.
+    """Find the groups of crystals in one setting.
 
     Parameters
     ----------
-    reflections : scaled; ``id`` counts rows of ``experiments``.
+    reflections : scaled (integrated ones will do); ``id`` counts rows of ``experiments``.
     seeds : of each crystal, made from its data.
     """
-    observations = select_observations(reflections, "scale", Filters())
+    observations = select_observations(reflections, best_choice(reflections), Filters())
     asu = map_to_asu(observations.hkl, common_space_group(experiments))
     n = len(experiments)
     if n == 1:
         return Grouping([1], [""], np.ones((1, 1)), np.zeros((0, 4)), np.ones((1, 1)), np.zeros((1, 1)))
     cell = median_cell(experiments)
-    more: dict[str, Any] = {}
-    if "d_star_sq" in inspect.signature(find_groups).parameters:
-        more["d_star_sq"] = 1.0 / cell.calculate_d_array(asu.unique) ** 2
     found: Groups = find_groups(
         observations.experiment.astype(np.int32), asu.group.astype(np.int32), observations.intensity,
-        np.sqrt(observations.variance), n, len(asu.unique), np.array(seeds, dtype=np.int64), **more,
+        np.sqrt(observations.variance), n, len(asu.unique), np.array(seeds, dtype=np.int64),
+        d_star_sq=1.0 / cell.calculate_d_array(asu.unique) ** 2,
     )  # fmt: skip
     small = n <= MOST_IN_MATRIX
     return Grouping(

@@ -66,7 +66,9 @@ class Clustering(StepParams):
 
     output_clusters: bool = Field(True, description="scale and merge every group in a folder of its own")
     min_cluster_size: int = Field(2, ge=1, description="crystals of a group that is worth a data set")
-    min_completeness: float = Field(0.0, ge=0, le=100, description="least completeness", json_schema_extra={"unit": "%"})
+    min_completeness: float = Field(
+        0.0, ge=0, le=100, description="least completeness", json_schema_extra={"unit": "%"}
+    )
     min_multiplicity: float = Field(0.0, ge=0, description="least multiplicity")
     max_output_clusters: int = Field(10, ge=1, description="most data sets, the largest groups first")
 

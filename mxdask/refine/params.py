@@ -184,7 +184,9 @@ class Refinement(StepParams):
 
 
 class Params(StepParams):
-    n_static_macrocycles: int = _field(2, ge=1, description="Rounds of outlier rejection and fit, crystals static")
+    n_static_macrocycles: int = _field(
+        6, ge=1, description="Most rounds of outlier rejection and fit, crystals static; it ends when rmsds settle"
+    )
     n_varying_macrocycles: int = _field(2, ge=1, description="The same with crystals varying along the scan")
     separate_independent_sets: bool = _field(True, description="Refine sweeps that share no model by themselves")
     refinement: Refinement = Refinement()

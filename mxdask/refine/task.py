@@ -21,6 +21,8 @@ from mxdask.table import ReflectionTable
 # What a fit needs of the table, and what it changes.
 INPUT_COLUMNS = ("id", "panel", "miller_index", "entering", "flags", "xyzobs.mm.value", "xyzobs.mm.variance")
 OPTIONAL_COLUMNS = ("bbox",)
+# Relative change of the rmsds from one static macrocycle to the next below which no further one is made.
+SETTLED = 0.1
 OUTPUT_COLUMNS = ("xyzcal.mm", "xyzcal.px", "s1", "flags")
 
 
@@ -62,17 +64,28 @@ def refine_set(
     """
     options = fit_options(params)
     reference = experiments
-    result: FitResult | None = None
-    for cycle in range(params.n_static_macrocycles):
+    results: list[FitResult] = []
+    while not _settled(results, params.n_static_macrocycles):
         selection: Selection
-        if cycle == 0 and noise is not None:
+        if not results and noise is not None:
             selection = select_flagged(experiments, reflections, noise)
         else:
             selection = select(experiments, reflections, options, hands=hands)
-        result = fit(experiments, reflections, selection, options, reference=reference, hands=hands)
-        experiments, reflections = result.experiments, result.reflections
-    assert result is not None
-    return _vary(result, options, params, reference, hands)
+        results.append(fit(experiments, reflections, selection, options, reference=reference, hands=hands))
+        experiments, reflections = results[-1].experiments, results[-1].reflections
+    return _vary(results[-1], options, params, reference, hands)
+
+
+def _settled(results: list[FitResult], at_most: int) -> bool:
+    """Whether another round of outlier rejection and fit would change little.
+
+    Outliers are judged by the residuals of the models a round starts from. Where these were far off (one orientation
+    for sweeps that differ by several images, as joint indexing leaves it) the first rounds keep wrong ones.
+    """
+    if len(results) < 2 or len(results) >= at_most:
+        return len(results) >= at_most
+    before, now = results[-2].rmsd_mm, results[-1].rmsd_mm
+    return bool(np.all(np.abs(now - before) <= SETTLED * before))
 
 
 def _vary(

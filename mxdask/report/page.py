@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
 from importlib.resources import files
@@ -87,14 +87,19 @@ def write_report(
 
 def render(summaries: Mapping[str, Mapping[str, Any]], *, title: str, subtitle: str = "") -> str:
     """The page as a string."""
-    sections = [s for s in build_sections(summaries) if s.parts or s.lead]
+    steps = ", ".join(overview.STEP_NAMES.get(step, step) for step in summaries)
+    return page_of(build_sections(summaries), title=title, subtitle=subtitle or steps or "nothing done yet")
+
+
+def page_of(sections: Sequence[Section], *, title: str, subtitle: str) -> str:
+    """Any sections as one page that needs nothing else; those with nothing in them are left out."""
+    sections = [s for s in sections if s.parts or s.lead]
     figures = {f"{s.key}-{i}-{j}": figure for s in sections for i, j, figure in _figures(s)}
     script, divisions = components(_in_one_document(figures)) if figures else ("", {})
     bokeh = Resources(mode="inline", components=["bokeh"], minified=True).render() if figures else ""
-    steps = ", ".join(overview.STEP_NAMES.get(step, step) for step in summaries)
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     return _PAGE.format(
-        title=escape(title), subtitle=escape(subtitle) or f"{escape(steps) or 'nothing done yet'} · {now}",
+        title=escape(title), subtitle=f"{escape(subtitle)} · {now}",
         css=_asset("style.css"), bokeh=bokeh, script=script, javascript=_asset("behaviour.js"), version=__version__,
         links="".join(f'<a href="#{s.key}">{escape(s.title)}</a>' for s in sections),
         sections="\n".join(_section_html(s, divisions) for s in sections),

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from mxdask.intensity.merging import weighted_means
-from mxdask.intensity.observations import i_mid_candidates
+from mxdask.intensity.observations import combine_intensities, i_mid_candidates
 from mxdask.scale.pool import Pool
 from mxdask.text import text_table
 
@@ -34,7 +34,7 @@ def choose_i_mid(pool: Pool, g: np.ndarray, good: np.ndarray, joint: bool) -> tu
     rows = np.flatnonzero(good & pool.both)
     if len(rows) < _MIN_OBSERVATIONS:
         return np.full(n_crystals, 0.0 if np.any(pool.both) else 1.0), []
-    trials = _trials(pool.select(rows), g[rows])
+    trials = _trials(pool, rows, g)
     _log.info(text_table(("combination", "Rmeas"), [(_name(t["Imid"]), f"{t['Rmeas']:.5f}") for t in trials]))
     best = min(trials, key=lambda t: t["Rmeas"])["Imid"]
     chosen = np.full(n_crystals, best)
@@ -42,7 +42,7 @@ def choose_i_mid(pool: Pool, g: np.ndarray, good: np.ndarray, joint: bool) -> tu
         for crystal in range(n_crystals):
             own = rows[pool.experiment[rows] == crystal]
             if len(own) >= _MIN_OBSERVATIONS:
-                own_trials = _trials(pool.select(own), g[own])
+                own_trials = _trials(pool, own, g)
                 if own_trials:
                     chosen[crystal] = min(own_trials, key=lambda t: t["Rmeas"])["Imid"]
     return chosen, trials
@@ -63,11 +63,13 @@ def r_meas(group: np.ndarray, value: np.ndarray, variance: np.ndarray) -> float:
     return float(deviation[several].sum() / value[several].sum())
 
 
-def _trials(pool: Pool, g: np.ndarray) -> list[dict[str, float]]:
+def _trials(pool: Pool, rows: np.ndarray, g: np.ndarray) -> list[dict[str, float]]:
     out = []
-    for candidate in i_mid_candidates(pool.raw_sum):
-        value, variance = pool.intensities(np.full(len(pool.layout.models), candidate))
-        r = r_meas(pool.design.group, value / g, variance / g**2)
+    prf, summed, raw_sum, g = pool.prf[rows].T, pool.sum[rows].T, pool.raw_sum[rows], g[rows]
+    group = pool.design.group[rows]
+    for candidate in i_mid_candidates(raw_sum):
+        value, variance = combine_intensities((prf[0], prf[1]), (summed[0], summed[1]), raw_sum, candidate)
+        r = r_meas(group, value / g, variance / g**2)
         if np.isfinite(r) and r > 0:
             out.append({"Imid": candidate, "Rmeas": r})
     return out or [{"Imid": 0.0, "Rmeas": np.inf}]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -63,7 +63,9 @@ class Layout:
         blocks = []
         for model in self.models:
             n_scale, n_decay, n_absorption = model.sizes
-            decay = (decay_weight * np.eye(n_decay) + _neighbours(n_decay) / _DECAY_STEP**2) / b_unit**2
+            unit = b_unit if model.dose is None else model.dose.units(b_unit, d_min)
+            steps = _neighbours(n_decay) / _DECAY_STEP**2 if model.dose is None else 0.0
+            decay = (decay_weight * np.eye(n_decay) + steps) / unit**2
             surface = model.surface_weight * np.eye(n_absorption)
             blocks.append(linalg.block_diag(_neighbours(n_scale) / _SCALE_STEP**2, decay, surface))
         return sparse.csr_array(sparse.block_diag(blocks, format="csr"))
@@ -91,10 +93,10 @@ class Design:
     ----------
     group : (n,) i8, rising; equivalents share a number.
     experiment : (n,) i4.
-    scale_first, decay_first : (n,) i8, first of up to three parameters in the common vector.
+    scale_first, decay_first : (n,) i4, first of up to three parameters in the common vector.
     scale_weight, decay_weight : (n, 3) smoother weights (zero: not used).
     half_inverse_d2 : (n,) 1/2d², Å⁻².
-    absorption_first : (n,) i8, first absorption parameter; -1 for none.
+    absorption_first : (n,) i4, first absorption parameter; -1 for none.
     harmonics : (n, k) f8, mean harmonics of the two beams (k = 0 when no experiment has absorption).
     """
 
@@ -115,13 +117,27 @@ class Design:
         """Some of the observations, in the same order."""
         return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
+    def renumbered(self, experiment: np.ndarray, moved: np.ndarray) -> Design:
+        """With new numbers (e,) for the experiments, whose parameters move by ``moved`` (e,) places."""
+        by = moved[self.experiment].astype(np.int32)
+        return replace(
+            self, experiment=experiment[self.experiment].astype(np.int32), scale_first=self.scale_first + by,
+            decay_first=self.decay_first + by,
+            absorption_first=np.where(self.absorption_first < 0, -1, self.absorption_first + by).astype(np.int32),
+        )  # fmt: skip
+
     @property
     def group_starts(self) -> np.ndarray:
         """(m + 1,) i8, observations of the i-th group present are [i]:[i + 1]."""
-        if len(self) == 0:
-            return np.zeros(1, dtype=np.int64)
-        change = np.flatnonzero(self.group[1:] != self.group[:-1]) + 1
-        return np.concatenate([[0], change, [len(self)]]).astype(np.int64)
+        return starts_of(self.group)
+
+
+def starts_of(group: np.ndarray) -> np.ndarray:
+    """(m + 1,) i8, where each of the groups present in rising numbers (n,) starts, and the end."""
+    if len(group) == 0:
+        return np.zeros(1, dtype=np.int64)
+    change = np.flatnonzero(group[1:] != group[:-1]) + 1
+    return np.concatenate([[0], change, [len(group)]]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -135,19 +151,24 @@ class Rows:
     harmonics: np.ndarray
 
 
-def experiment_rows(experiment: Experiment, model: ScalingModel, frame: np.ndarray, s1: np.ndarray | None) -> Rows:
-    """Rows for observations at absolute frames (n,) with diffracted vectors s1 (n, 3)."""
+def experiment_rows(
+    experiment: Experiment, model: ScalingModel, frame: np.ndarray, d: np.ndarray, s1: np.ndarray | None
+) -> Rows:
+    """Rows for observations at absolute frames (n,), d (n,) in Å, with diffracted vectors s1 (n, 3)."""
     n = len(frame)
     since_start = frame - (experiment.scan.array_range[0] if experiment.scan is not None else 0)
     scale_first, scale_weight = model.scale.weights(since_start)
-    if model.decay is not None:
+    if model.dose is not None:
+        decay_first, decay_weight = np.zeros(n, np.int64), model.dose.weights(since_start, d)
+    elif model.decay is not None:
         decay_first, decay_weight = model.decay.weights(since_start)
     else:
         decay_first, decay_weight = np.zeros(n, np.int64), np.zeros((n, 3))
     surface = np.zeros((n, 0))
     if model.lmax and s1 is not None:
         surface = harmonics(*crystal_frame_directions(experiment, frame, s1), model.lmax)
-    return Rows(scale_first, scale_weight, decay_first + model.sizes[0], decay_weight, surface)
+    first = scale_first.astype(np.int32), (decay_first + model.sizes[0]).astype(np.int32)
+    return Rows(first[0], scale_weight, first[1], decay_weight, surface)
 
 
 def assemble(
@@ -164,18 +185,20 @@ def assemble(
     width = max((r.harmonics.shape[1] for r in rows), default=0)
     sizes = [len(r.scale_first) for r in rows]
     experiment = np.repeat(np.arange(len(rows), dtype=np.int32), sizes)
-    start = layout.start[experiment]
-    surface = np.concatenate([np.pad(r.harmonics, ((0, 0), (0, width - r.harmonics.shape[1]))) for r in rows])
-    offsets = np.array([sum(m.sizes[:2]) if m.lmax else -1 for m in layout.models])[experiment]
-    columns = {
-        "group": group,
-        "experiment": experiment,
-        "scale_first": np.concatenate([r.scale_first for r in rows]) + start,
-        "scale_weight": np.concatenate([r.scale_weight for r in rows]),
-        "decay_first": np.concatenate([r.decay_first for r in rows]) + start,
-        "decay_weight": np.concatenate([r.decay_weight for r in rows]),
-        "half_inverse_d2": 0.5 / np.concatenate(d) ** 2,
-        "absorption_first": np.where(offsets < 0, -1, offsets + start),
-        "harmonics": surface,
-    }
-    return Design(**{name: np.ascontiguousarray(values[order]) for name, values in columns.items()})
+    start = layout.start.astype(np.int32)
+    absorption = np.array([s + sum(m.sizes[:2]) if m.lmax else -1 for s, m in zip(start, layout.models, strict=False)])
+
+    def in_order(parts: Iterable[np.ndarray]) -> np.ndarray:
+        return np.concatenate(list(parts))[order]  # one column at a time: all of them at once would need twice the room
+
+    return Design(
+        group[order],
+        experiment[order],
+        in_order(r.scale_first + s for r, s in zip(rows, start, strict=False)),
+        in_order(r.scale_weight for r in rows),
+        in_order(r.decay_first + s for r, s in zip(rows, start, strict=False)),
+        in_order(r.decay_weight for r in rows),
+        in_order(0.5 / v**2 for v in d),
+        absorption.astype(np.int32)[experiment][order],
+        in_order(np.pad(r.harmonics, ((0, 0), (0, width - r.harmonics.shape[1]))) for r in rows),
+    )

@@ -3,18 +3,24 @@
 a comes from the normal probability plot of the deviations (Howell & Smith 1992, J. Appl. Cryst. 25, 81), b from
 their variance in intensity bins. The instability term takes the mean of the equivalents, not the observation
 itself: an intensity that came out high must not get a larger σ for it.
+
+Two more terms, for observations that say nothing about a and b (docs/decisions/0008). σ² = counts + k·background:
+a and b come from strong reflections, k from weak ones, whose noise is that of the background. And (c⟨I⟩φ(x)/p)²
+for reflections the sweep cut: p is the recorded part, x = Φ⁻¹(p) the place of the cut in units of the rocking
+curve's width, so c is the error of that place, φ(x)·c the error of p.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.stats import norm
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import ndtri
 
+from mxdask.scale.expectation import Variances
 from mxdask.scale.params import ErrorModel as ErrorModelParams
 
 _log = logging.getLogger(__name__)
@@ -27,6 +33,14 @@ _MIN_A = 0.1
 # An observation that is nearly all of its mean says nothing about its own error.
 _MIN_INDEPENDENCE = 0.1
 _MAX_B = 0.5
+_BACKGROUND_CYCLES = 4
+_BACKGROUND_LIMITS = (0.2, 5.0)
+# Reflections measured well enough for a and b: expected above this many σ.
+_MEASURED = 2.0
+# Reflections whose noise is that of the background: expected below this many σ.
+_WEAK = 1.5
+# Reflections that tell c: cut enough for it to matter, clearly measured; and how many of them.
+_CUT, _CLEAR, _MIN_CUT = 0.1, 5.0, 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +49,19 @@ class ErrorModel:
 
     Attributes
     ----------
+    background, cut : k and c.
     bins : per intensity bin: limits of ⟨I⟩, number, variance of the deviations before and after.
+    plot : normal probability plot of the deviations with a, b and k: {"expected", "observed"}.
     reason : why it was not refined, or "".
     """
 
     a: float = START[0]
     b: float = START[1]
+    background: float = 1.0
+    cut: float = 0.0
     n_reflections: int = 0
     bins: tuple[dict[str, float], ...] = ()
+    plot: dict[str, list[float]] = field(default_factory=dict)
     reason: str = ""
 
     @property
@@ -50,26 +69,32 @@ class ErrorModel:
         """ISa, the largest I/σ(I) one observation can have: 1/(a·b)."""
         return 1.0 / (self.a * self.b) if self.b > 0 else None
 
-    def variance(self, variance: np.ndarray, expected: np.ndarray) -> np.ndarray:
-        """(n,) σ'² of observations with variances σ² and expected intensities g⟨I⟩."""
-        return self.a**2 * (variance + (self.b * expected) ** 2)
+    def variance(self, variances: Variances, expected: np.ndarray, partiality: np.ndarray) -> np.ndarray:
+        """(n,) σ'² of observations with expected intensities g⟨I⟩ and recorded parts p."""
+        inner = variances.counts + self.background * variances.background + (self.b * expected) ** 2
+        outer = self.a**2 * inner
+        if self.cut > 0:
+            outer += (self.cut * cut_effect(partiality) * expected) ** 2
+        return outer
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers."""
         return {
             "a": self.a, "b": self.b, "ISa": self.i_over_sigma_limit, "n_reflections": self.n_reflections,
-            "bins": list(self.bins), "reason": self.reason,
+            "background": self.background, "cut": self.cut, "bins": list(self.bins), "plot": self.plot,
+            "reason": self.reason,
         }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Deviations:
-    """Observations an error model is refined on: intensity and variance (n,), g⟨I⟩, and √(1 - leverage).
+    """Observations an error model is refined on: row, intensity and variance (n,), g⟨I⟩, and √(1 - leverage).
 
     An observation pulls the mean it is compared with by its leverage w g²/Σw g² (1/n_h for equals), so the
     difference has variance σ²(1 - leverage). Without this, pairs would make σ look √2 too large.
     """
 
+    row: np.ndarray
     intensity: np.ndarray
     variance: np.ndarray
     expected: np.ndarray
@@ -82,14 +107,14 @@ class Deviations:
 
 
 def select_deviations(
-    group: np.ndarray, intensity: np.ndarray, variance: np.ndarray, g: np.ndarray, min_expected: float
+    group: np.ndarray, intensity: np.ndarray, variance: np.ndarray, g: np.ndarray, min_expected: float | np.ndarray
 ) -> Deviations:
     """Observations of reflections measured twice or more that are strong enough and not grossly inconsistent.
 
     Parameters
     ----------
     group : (n,) rising group numbers.
-    min_expected : least g⟨I⟩, counts.
+    min_expected : least g⟨I⟩, one for all or (n,).
     """
     m = int(group[-1]) + 1 if len(group) else 0
     weight = 1.0 / variance
@@ -104,24 +129,65 @@ def select_deviations(
     limit = np.maximum(50.0, np.nan_to_num(mean) / 40.0)
     keep = (n[group] > 1) & (expected > min_expected) & (spread[group] < limit[group])
     keep &= independence > _MIN_INDEPENDENCE
-    return Deviations(intensity[keep], variance[keep], expected[keep], np.sqrt(independence[keep]))
+    row = np.flatnonzero(keep)
+    return Deviations(row, intensity[row], variance[row], expected[row], np.sqrt(independence[row]))
 
 
 def refine_error_model(
-    group: np.ndarray, intensity: np.ndarray, variance: np.ndarray, g: np.ndarray, params: ErrorModelParams
+    group: np.ndarray,
+    intensity: np.ndarray,
+    variances: Variances,
+    g: np.ndarray,
+    partiality: np.ndarray,
+    params: ErrorModelParams,
+    min_partiality: float = 0.95,
 ) -> ErrorModel:
-    """a and b for a set of observations (ordered by group); those fixed by the user stay."""
+    """The error model of a set of observations (ordered by group); a and b fixed by the user stay.
+
+    Parameters
+    ----------
+    partiality : (n,) recorded parts; only observations from ``min_partiality`` on tell a, b and k.
+    """
     a, b = params.a or START[0], START[1] if params.b is None else params.b
     if params.error_model == "none":
         return ErrorModel(1.0, 0.0, reason="no error model asked for")
-    data = select_deviations(group, intensity, variance, g, params.min_Ih)
-    if len(data.intensity) < _MIN_REFLECTIONS:  # weak data: what is clearly measured must do
-        noise = float(np.median(np.sqrt(variance))) if len(variance) else 0.0
-        data = select_deviations(group, intensity, variance, g, min(params.min_Ih, 3.0 * noise))
+    whole = np.flatnonzero(partiality >= min_partiality)
+    _, number = np.unique(group[whole], return_inverse=True)
+    own = number, intensity[whole], variances.select(whole), g[whole]
+    model = ErrorModel(a, b)
+    for _ in range(_BACKGROUND_CYCLES):
+        model = _refine_a_and_b(*own, model, params)
+        if model.reason:
+            return model
+        k = _background_factor(*own, model)
+        if abs(k - model.background) < 0.01 * k:
+            break
+        model = replace(model, background=k)
+    return replace(model, cut=_cut_error(group, intensity, variances, g, partiality, model))
+
+
+def cut_effect(partiality: np.ndarray) -> np.ndarray:
+    """(n,) φ(Φ⁻¹(p))/p: relative error of an intensity when the cut is displaced by one width of the rocking curve."""
+    p = np.clip(partiality, 1e-3, 1.0)
+    out = np.zeros(len(p))
+    part = p < 1.0
+    out[part] = np.exp(-0.5 * ndtri(p[part]) ** 2) / np.sqrt(2 * np.pi) / p[part]
+    return out
+
+
+def _refine_a_and_b(
+    group: np.ndarray, intensity: np.ndarray, variances: Variances, g: np.ndarray, start: ErrorModel,
+    params: ErrorModelParams,
+) -> ErrorModel:  # fmt: skip
+    """a and b for the present k, from reflections that are strong enough."""
+    a, b = start.a, start.b
+    variance = variances.counts + start.background * variances.background
+    least = _MEASURED * np.sqrt(variance) if params.min_Ih is None else params.min_Ih
+    data = select_deviations(group, intensity, variance, g, least)
     n = len(data.intensity)
     if n < _MIN_REFLECTIONS:
         reason = f"{n} suitable observations, {_MIN_REFLECTIONS} needed: a = {a:.2f}, b = {b:.3f} taken"
-        return ErrorModel(a, b, n, reason=reason)
+        return replace(start, n_reflections=n, reason=reason)
     bins = intensity_bins(data.expected, params.n_bins)
     for _ in range(_CYCLES):
         previous = a, b
@@ -131,13 +197,70 @@ def refine_error_model(
             b = _best_b(data, bins, a)
         if abs(a - previous[0]) < 0.01 * previous[0] and abs(b - previous[1]) <= 0.01 * max(previous[1], 1e-4):
             break
-    return ErrorModel(a, b, n, tuple(_bin_rows(data, bins, a, b)))
+    plot = probability_plot(data.delta(a, b))
+    return replace(start, a=a, b=b, n_reflections=n, bins=tuple(_bin_rows(data, bins, a, b)), plot=plot)
+
+
+def _background_factor(
+    group: np.ndarray, intensity: np.ndarray, variances: Variances, g: np.ndarray, model: ErrorModel
+) -> float:
+    """k that gives reflections whose noise is that of the background deviations of unit width."""
+    k = model.background
+    for _ in range(_BACKGROUND_CYCLES):
+        data = select_deviations(group, intensity, variances.counts + k * variances.background, g, -np.inf)
+        # Groups with a mean below zero are left out: with few counts they are those where nothing at all was counted,
+        # and agree better than their errors say.
+        weak = (data.expected > 0) & (data.expected < _WEAK * np.sqrt(data.variance))
+        if weak.sum() < _MIN_REFLECTIONS:
+            return model.background
+        k *= probability_plot_slope(data.delta(model.a, model.b)[weak]) ** 2
+    return float(np.clip(k, *_BACKGROUND_LIMITS))
+
+
+def _cut_error(
+    group: np.ndarray, intensity: np.ndarray, variances: Variances, g: np.ndarray, partiality: np.ndarray,
+    model: ErrorModel,
+) -> float:  # fmt: skip
+    """c that gives cut reflections deviations of unit width; 0 with too few of them."""
+    tells = np.zeros(int(group[-1]) + 1, dtype=bool)
+    tells[group[cut_effect(partiality) > _CUT]] = True
+    rows = np.flatnonzero(tells[group])
+    if len(rows) == 0:
+        return 0.0
+    intensity, variances, g, partiality = intensity[rows], variances.select(rows), g[rows], partiality[rows]
+    _, group = np.unique(group[rows], return_inverse=True)
+    effect = cut_effect(partiality)
+
+    def width(c: float) -> float:
+        expected = np.maximum(intensity, 0.0)  # for weights only; the term itself takes the mean
+        variance = replace(model, cut=c).variance(variances, expected, partiality)
+        data = select_deviations(group, intensity, variance, g, 0.0)
+        cut = (effect[data.row] > _CUT) & (data.expected > _CLEAR * np.sqrt(variances.total[data.row]))
+        if cut.sum() < _MIN_CUT:
+            return 0.0
+        whole = replace(model, cut=0.0).variance(
+            variances.select(data.row), data.expected, partiality[data.row]
+        ) + (c * effect[data.row] * data.expected) ** 2  # fmt: skip
+        delta = (data.intensity - data.expected) / (data.independence * np.sqrt(whole))
+        return probability_plot_slope(delta[cut])
+
+    if width(0.0) <= 1.0:
+        return 0.0
+    if width(1.0) >= 1.0:
+        return 1.0
+    return float(brentq(lambda c: width(c) - 1.0, 0.0, 1.0, xtol=1e-3))
+
+
+def probability_plot(delta: np.ndarray, n_points: int = 100) -> dict[str, list[float]]:
+    """Quantiles of the deviations against those of the normal distribution, for drawing."""
+    at = (np.arange(n_points) + 0.5) / n_points
+    return {"expected": ndtri(at).tolist(), "observed": np.quantile(delta, at).tolist()}
 
 
 def probability_plot_slope(delta: np.ndarray) -> float:
     """Slope of sorted deviations against normal quantiles over the central part, |x| < 1.5."""
     n = len(delta)
-    x = norm.ppf((np.arange(n) + 0.5) / n)
+    x = ndtri((np.arange(n) + 0.5) / n)
     y = np.sort(delta)
     central = np.abs(x) < _CENTRAL
     x, y = x[central], y[central]

@@ -8,13 +8,16 @@ intensity: the mean of the equivalents, drawn towards the mean of the resolution
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from mxdask.intensity.asu import equal_volume_edges, shell_of
 
 _SHELLS = 20
-# At least this part of a variance is not the reflection's own counts.
-_LEAST_BACKGROUND = 0.1
+# A variance does not become less than this part of what integration said. (The floor is one of the total: as a floor
+# of the background's part it would widen the errors of all strong reflections.)
+_LEAST_PART = 0.1
 _STRONG = 10.0
 
 
@@ -46,10 +49,33 @@ def expected_intensities(
     return g * np.maximum((top + 1.0 / level) / (bottom + 1.0 / level**2), 0.0)
 
 
+@dataclass(frozen=True)
+class Variances:
+    """The two parts of the variances of n observations, which the error model may scale differently.
+
+    Attributes
+    ----------
+    counts : (n,) Poisson noise of the reflection itself.
+    background : (n,) everything else: noise of the background under it and of the background's own estimate.
+    """
+
+    counts: np.ndarray
+    background: np.ndarray
+
+    @property
+    def total(self) -> np.ndarray:
+        """(n,) their sum."""
+        return self.counts + self.background
+
+    def select(self, rows: np.ndarray) -> Variances:
+        """Those of some observations."""
+        return Variances(self.counts[rows], self.background[rows])
+
+
 def expected_variances(
     intensity: np.ndarray, variance: np.ndarray, count_factor: np.ndarray, expected: np.ndarray
-) -> np.ndarray:
-    """(n,) variances with the observation's own counts replaced by the expected ones.
+) -> Variances:
+    """Variances with the observation's own counts replaced by the expected ones.
 
     Parameters
     ----------
@@ -59,5 +85,6 @@ def expected_variances(
     strong = intensity > _STRONG * np.sqrt(variance)
     ratio = variance[strong] / (count_factor[strong] * intensity[strong])
     per_intensity = count_factor * (min(float(np.median(ratio)), 1.0) if len(ratio) else 1.0)
-    background = np.maximum(variance - per_intensity * np.abs(intensity), _LEAST_BACKGROUND * variance)
-    return background + per_intensity * np.maximum(expected, 0.0)
+    counts = per_intensity * np.maximum(expected, 0.0)
+    background = np.maximum(variance - per_intensity * np.abs(intensity), 0.0)
+    return Variances(counts, np.maximum(background, _LEAST_PART * variance - counts))

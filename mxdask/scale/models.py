@@ -1,6 +1,7 @@
 """Scaling models: which corrections an experiment gets, and their parameters (back.md 13.1).
 
-The inverse scale factor of an observation is g = S(φ) · exp(B(φ)/2d²) · (1 + Σ C Y); I_scaled = I/g.
+The inverse scale factor of an observation is g = S(φ) · exp(B(φ)/2d²) · (1 + Σ C Y); I_scaled = I/g. In the dose
+decay model the exponent is B/2d² + C·z/d² (or C·z/d; Holton 2019, Acta Cryst. D75, 113), z counting images.
 """
 
 from __future__ import annotations
@@ -26,15 +27,48 @@ _ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
+class DoseDecay:
+    """Decay that grows evenly with the images.
+
+    Attributes
+    ----------
+    relative_b : there is a B factor, too; it comes before the decay's parameter.
+    linear : the decay goes with 1/d, not 1/d².
+    n_images : of the sweep.
+    """
+
+    relative_b: bool
+    linear: bool
+    n_images: int
+
+    @property
+    def n_parameters(self) -> int:
+        return 1 + self.relative_b
+
+    def weights(self, frame: np.ndarray, d: np.ndarray) -> np.ndarray:
+        """(n, 3) derivatives of the exponent by the parameters, over 1/2d², at frames since the start of the sweep."""
+        out = np.zeros((len(frame), 3))
+        out[:, 0] = 1.0
+        out[:, int(self.relative_b)] = 2.0 * frame * (d if self.linear else 1.0)
+        return out
+
+    def units(self, b_unit: float, d_min: float) -> np.ndarray:
+        """(n_parameters,) what changes the outermost reflections of the last image as much as ``b_unit`` of B does."""
+        c_unit = b_unit / (2.0 * max(self.n_images, 1) * (d_min if self.linear else 1.0))
+        return np.array([b_unit, c_unit] if self.relative_b else [c_unit])
+
+
+@dataclass(frozen=True)
 class ScalingModel:
     """The form of one experiment's correction; the parameters themselves are a vector beside it.
 
     Attributes
     ----------
-    kind : ``physical`` or ``KB``.
+    kind : ``physical``, ``KB`` or ``dose_decay``.
     scale, decay : smoothers; decay None for no B factor.
     lmax : degree of the absorption surface, 0 for none.
     surface_weight : restraint of its coefficients to zero.
+    dose : in place of ``decay`` in the dose decay model.
     """
 
     kind: str
@@ -42,11 +76,13 @@ class ScalingModel:
     decay: Smoother | None
     lmax: int = 0
     surface_weight: float = 0.0
+    dose: DoseDecay | None = None
 
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Number of scale, decay and absorption parameters; they follow each other in this order."""
-        return self.scale.n_parameters, self.decay.n_parameters if self.decay else 0, n_terms(self.lmax)
+        decay = self.dose or self.decay
+        return self.scale.n_parameters, decay.n_parameters if decay else 0, n_terms(self.lmax)
 
     @property
     def n_parameters(self) -> int:
@@ -65,7 +101,10 @@ class ScalingModel:
     def curves(self, frames: np.ndarray, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """S and B (n,) at frames since the start of the sweep."""
         scale, decay, _ = self.split(parameters)
-        b = self.decay.value(frames, decay) if self.decay else np.zeros(len(frames))
+        if self.dose:  # as the B factor that has the same effect (with 1/d: at d = 1 Å)
+            b = self.dose.weights(frames, np.ones(len(frames)))[:, : len(decay)] @ decay
+        else:
+            b = self.decay.value(frames, decay) if self.decay else np.zeros(len(frames))
         return self.scale.value(frames, scale), b
 
     def to_dict(
@@ -77,10 +116,10 @@ class ScalingModel:
         ----------
         scaling : further configuration, the same for all: error model and intensity combination.
         """
-        names, nulls = ("scale", "decay", "absorption"), (1.0, 0.0, 0.0)
         out: dict[str, Any] = {"__id__": self.kind, "is_scaled": True}
         corrections = []
-        for name, null, values, sigmas in zip(names, nulls, self.split(parameters), self.split(esds), strict=True):
+        for name, part in self.components().items():
+            values, sigmas, null = parameters[part], esds[part], float(name == "scale")
             if len(values):
                 corrections.append(name)
                 out[name] = {
@@ -91,6 +130,11 @@ class ScalingModel:
         if experiment.scan is not None and not experiment.scan.is_still:
             configuration["valid_image_range"] = list(experiment.scan.image_range)
             configuration["valid_osc_range"] = list(experiment.scan.oscillation_range)
+        if self.dose:
+            configuration |= {
+                "s_norm_fac": self.scale.norm_factor, "scale_rot_interval": self.scale.interval,
+                "resolution_dependence": "linear" if self.dose.linear else "quadratic",
+            }  # fmt: skip
         if self.kind == "physical":
             configuration |= {"s_norm_fac": self.scale.norm_factor, "scale_rot_interval": self.scale.interval}
             if self.decay:
@@ -99,6 +143,31 @@ class ScalingModel:
             configuration |= {"lmax": self.lmax, "abs_surface_weight": self.surface_weight}
         out["configuration_parameters"] = configuration
         return out
+
+    def components(self) -> dict[str, slice]:
+        """Where each correction's parameters lie, under the names they have in .expt files."""
+        n_scale, n_decay, n_absorption = self.sizes
+        at = n_scale + n_decay
+        parts = {"scale": slice(0, n_scale)}
+        if self.dose and self.dose.relative_b:
+            parts |= {"relative_B": slice(n_scale, n_scale + 1), "decay": slice(n_scale + 1, at)}
+        else:
+            parts["decay"] = slice(n_scale, at)
+        return parts | {"absorption": slice(at, at + n_absorption)}
+
+    @classmethod
+    def from_dict(cls, model: dict[str, Any], like: ScalingModel) -> tuple[ScalingModel, np.ndarray | None]:
+        """The parameters of an earlier scaling, ours or that of DIALS, where its form is that of ``like``.
+
+        Returns
+        -------
+        model, parameters : ``like`` and the old parameters; None where the old model is of another form.
+        """
+        old = {name: model.get(name, {}).get("parameters", []) for name in like.components()}
+        parameters = np.concatenate([np.asarray(v, dtype=np.float64) for v in old.values()])
+        same = model.get("__id__") == like.kind and model.get("is_scaled", True)
+        same = same and [len(v) for v in old.values()] == [p.stop - p.start for p in like.components().values()]
+        return like, parameters if same and np.all(parameters[: like.sizes[0]] > 0) else None
 
 
 def choose_model(experiment: Experiment, params: Params) -> ScalingModel:
@@ -109,6 +178,12 @@ def choose_model(experiment: Experiment, params: Params) -> ScalingModel:
     if kind == "auto":
         kind = "physical" if total > _PHYSICAL_FROM + _ROUNDING else "KB"
     physical = params.physical
+    if kind == "dose_decay" and scan is not None and not scan.is_still:
+        own = params.dose_decay
+        dose = DoseDecay(own.relative_B_correction, own.resolution_dependence == "linear", scan.n_images)
+        scale = Smoother.over(scan.n_images, scan.width, own.scale_interval)
+        lmax = own.lmax if own.absorption_correction else 0
+        return ScalingModel("dose_decay", scale, None, lmax, own.surface_weight, dose)
     if kind == "KB" or scan is None or scan.is_still:
         decay = Smoother.constant() if params.KB.decay_correction else None
         return ScalingModel("KB", Smoother.constant(), decay)

@@ -38,6 +38,21 @@ class KBModel(StepParams):
     decay_correction: bool = Field(True, description="refine B as well as the scale")
 
 
+class DoseDecayModel(StepParams):
+    """A smooth scale, one B factor, and a decay that grows evenly with the rotation (the dose)."""
+
+    scale_interval: float = Field(
+        2.0, gt=0, description="rotation between scale parameters", json_schema_extra={"unit": "°"}
+    )
+    relative_B_correction: bool = Field(True, description="one B factor per crystal")
+    resolution_dependence: Literal["quadratic", "linear"] = Field(
+        "quadratic", description="the decay goes with 1/d² or 1/d"
+    )
+    absorption_correction: bool = Field(False, description="absorption surface")
+    lmax: int = Field(4, ge=1, le=8, description="degree of the absorption surface")
+    surface_weight: float = Field(1e6, ge=0, description="weight that holds the absorption surface near one")
+
+
 class Combine(StepParams):
     """Profile-fitted or summed intensities."""
 
@@ -72,12 +87,10 @@ class ErrorModel(StepParams):
     a: float | None = Field(None, gt=0, description="fixed value of a; None: refined")
     b: float | None = Field(None, ge=0, description="fixed value of b; None: refined")
     grouping: Literal["combined", "individual"] = Field("combined", description="one error model, or one per crystal")
-    min_Ih: float = Field(
-        25.0,
-        gt=0,
-        description="least expected intensity of the observations used",
+    min_Ih: float | None = Field(
+        None, gt=0, description="least expected intensity of the observations used; None: twice their σ",
         json_schema_extra={"unit": "counts"},
-    )
+    )  # fmt: skip
     n_bins: int = Field(10, ge=2, description="intensity bins")
 
 
@@ -103,19 +116,63 @@ class Merging(StepParams):
     )
 
 
+class ScalingOptions(StepParams):
+    """What is scaled to what, and how that is checked."""
+
+    reference: str | None = Field(
+        None, description="merged .mtz or scaled .refl file whose intensities the data are scaled to; they stay fixed"
+    )
+    use_free_set: bool = Field(False, description="hold reflections back from the models, and compare both sets")
+    free_set_percentage: float = Field(
+        10.0, gt=0, le=50, description="unique reflections held back", json_schema_extra={"unit": "%"}
+    )
+    free_set_offset: int = Field(0, ge=0, description="which of the possible free sets")
+
+
+class DeltaCCHalfFilter(StepParams):
+    """Which data sets or images are taken out."""
+
+    mode: Literal["dataset", "image_group"] = Field("dataset", description="whole data sets, or groups of images")
+    group_size: int = Field(10, ge=1, description="images of a group")
+    stdcutoff: float = Field(
+        4.0, description="a ΔCC½ this many standard deviations below the mean of all takes a group out"
+    )
+    max_cycles: int = Field(6, ge=1, description="cycles of scaling and filtering at most")
+    max_percent_removed: float = Field(
+        10.0, gt=0, le=100, description="observations taken out at most", json_schema_extra={"unit": "%"}
+    )
+    min_completeness: float | None = Field(
+        None, ge=0, le=100, description="no group goes that would leave the data less complete",
+        json_schema_extra={"unit": "%"},
+    )  # fmt: skip
+
+
+class Filtering(StepParams):
+    """Take out what harms CC½, and scale again."""
+
+    method: Literal["none", "deltacchalf"] = Field("none", description="deltacchalf: by CC½ without each group")
+    deltacchalf: DeltaCCHalfFilter = DeltaCCHalfFilter()
+
+
 class Params(StepParams):
     """Parameters of ``mxdask scale``."""
 
-    model: Literal["auto", "physical", "KB"] = Field(
+    model: Literal["auto", "physical", "KB", "dose_decay"] = Field(
         "auto", description="auto: physical for sweeps wider than 1°, KB for narrower ones and stills"
     )
     anomalous: bool = Field(False, description="Friedel mates are not equivalent while scaling and rejecting outliers")
     physical: PhysicalModel = PhysicalModel()
     KB: KBModel = KBModel()
+    dose_decay: DoseDecayModel = DoseDecayModel()
     reflection_selection: ReflectionSelection = ReflectionSelection()
     outlier: OutlierRejection = OutlierRejection()
     error_model: ErrorModel = ErrorModel()
     cut_data: CutData = CutData()
+    filtering: Filtering = Filtering()
+    scaling_options: ScalingOptions = ScalingOptions()
+    overwrite_existing_models: bool = Field(
+        False, description="False: scaling goes on from the models in the .expt file, new crystals are brought to them"
+    )
     merging: Merging = Merging()
     exclude_images: tuple[str, ...] | None = Field(
         None, description="images to leave out, as experiment:first:last, e.g. 0:1:20"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import gemmi
 import numpy as np
@@ -23,10 +23,11 @@ class Pool:
     layout : where the crystals' parameters lie.
     design : how the observations depend on them; ``design.group`` joins equivalents.
     asu : unique reflections; ``asu.group`` is per observation (Friedel mates together).
-    row : (n,) i8, row in the crystal's own table.
+    row : (n,) i4, row in the crystal's own table.
     frame, partiality, raw_sum, count_factor : (n,) as in :class:`Prepared`.
     prf, sum : (n, 2) corrected intensity and variance.
     both : (n,) bool, both kinds exist.
+    known : crystal → its parameters from an earlier scaling.
     """
 
     layout: Layout
@@ -40,6 +41,7 @@ class Pool:
     prf: np.ndarray
     sum: np.ndarray
     both: np.ndarray
+    known: dict[int, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -60,11 +62,22 @@ class Pool:
         """(n,) 1/d², Å⁻²."""
         return 2.0 * self.design.half_inverse_d2
 
-    def select(self, rows: np.ndarray) -> Pool:
-        """Some observations, in the same order."""
-        per_row = {
-            f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in ("layout", "design", "asu")
-        }
+    def without(self, crystals: set[int]) -> Pool:
+        """The pool of the other crystals, numbered anew."""
+        n = len(self.layout.models)
+        keep = np.array([i not in crystals for i in range(n)])
+        layout = Layout.of([m for m, kept in zip(self.layout.models, keep, strict=True) if kept])
+        moved = np.zeros(n, dtype=np.int64)
+        moved[keep] = layout.start[:-1] - self.layout.start[:-1][keep]
+        number = np.cumsum(keep) - 1
+        rest = self.rows(np.flatnonzero(keep[self.experiment]))
+        known = {int(number[i]): own for i, own in self.known.items() if keep[i]}
+        return replace(rest, layout=layout, design=rest.design.renumbered(number, moved), known=known)
+
+    def rows(self, rows: np.ndarray) -> Pool:
+        """Some observations (rising row numbers) of the same crystals."""
+        whole = ("layout", "design", "asu", "known")
+        per_row = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in whole}
         asu = replace(self.asu, group=self.asu.group[rows], plus=self.asu.plus[rows])
         return replace(self, design=self.design.select(rows), asu=asu, **per_row)
 
@@ -94,4 +107,5 @@ def pool_crystals(crystals: Sequence[Prepared], space_group: gemmi.SpaceGroup, a
     return Pool(
         layout, design, replace(asu, group=asu.group[order], plus=asu.plus[order]), joined("row"), joined("frame"),
         joined("partiality"), joined("raw_sum"), joined("count_factor"), joined("prf"), joined("sum"), joined("both"),
+        {i: c.known for i, c in enumerate(crystals) if c.known is not None},
     )  # fmt: skip

@@ -21,14 +21,15 @@ class Prepared:
 
     Attributes
     ----------
-    table : all its reflections, pieces joined.
-    row : (n,) i8, rows of the table that take part.
+    table : all its reflections, pieces joined; columns that did not change are the input's own.
+    row : (n,) i4, rows of the table that take part.
     hkl : (n, 3); d : (n,) Å; frame : (n,) observed frame coordinate; partiality : (n,).
     prf, sum : (2, n) corrected intensity and variance; where one kind is missing it holds the other.
     both : (n,) bool, both kinds were integrated.
     raw_sum : (n,) counts of the whole reflection, before the corrections.
     count_factor : (n,) corrected intensity per recorded count.
     model, design : scaling model and its rows.
+    known : the model's parameters from an earlier scaling, or None.
     """
 
     table: ReflectionTable
@@ -44,6 +45,7 @@ class Prepared:
     count_factor: np.ndarray
     model: ScalingModel
     design: Rows
+    known: np.ndarray | None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -79,12 +81,15 @@ def prepare(
     partiality = part["partiality"] if "partiality" in part else np.ones(len(part))
     factor = lp_qe_factor(part)
     raw = part["intensity.sum.value"] / partiality if "sum" in kinds else part["intensity.prf.value"]
-    model = choose_model(experiment, params)
+    model, known = choose_model(experiment, params), None
+    if experiment.scaling_model is not None and not params.overwrite_existing_models:
+        model, known = ScalingModel.from_dict(experiment.scaling_model, model)
     frame = part["xyzobs.px.value"][:, 2] if "xyzobs.px.value" in part else part["xyzcal.px"][:, 2]
-    design = experiment_rows(experiment, model, frame, part.columns.get("s1"))
+    design = experiment_rows(experiment, model, frame, part["d"], part.columns.get("s1"))
     return Prepared(
-        table, row, part["miller_index"], part["d"], frame, partiality, prf, summed, both, raw, factor, model, design
-    )
+        table, row.astype(np.int32), part["miller_index"], part["d"], frame, partiality, prf, summed, both, raw,
+        factor, model, design, known,
+    )  # fmt: skip
 
 
 def _without_scaling(table: ReflectionTable) -> ReflectionTable:

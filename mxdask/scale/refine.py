@@ -61,22 +61,44 @@ def factor_rows(design: Design, parameters: np.ndarray, g: np.ndarray) -> np.nda
 
 
 def starting_scales(
-    design: Design, layout: Layout, intensity: np.ndarray, weight: np.ndarray, n_rounds: int = 30
+    design: Design,
+    layout: Layout,
+    intensity: np.ndarray,
+    weight: np.ndarray,
+    n_rounds: int = 30,
+    known: dict[int, np.ndarray] | None = None,
+    fixed_means: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(n_parameters,) one scale per experiment from alternating means and scales; crystals may differ a hundredfold."""
+    """(n_parameters,) one scale per experiment from alternating means and scales; crystals may differ a hundredfold.
+
+    Parameters
+    ----------
+    known : experiment → its parameters from an earlier scaling, which stay; the others are brought to their level.
+    fixed_means : as in :func:`refine`.
+    """
     starts = design.group_starts
     n = len(layout.models)
     group = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    scale = np.ones(n)
+    scale, parameters, free = np.ones(n), layout.initial(), np.ones(n, dtype=bool)
+    for i, own in (known or {}).items():
+        parameters[layout.start[i] : layout.start[i + 1]] = own
+        free[i] = False
+    shape = factors(design, parameters)
     for _ in range(n_rounds):
-        g = scale[design.experiment]
-        mean = np.bincount(group, weight * g * intensity) / np.bincount(group, weight * g * g)
-        top = np.bincount(design.experiment, weight * mean[group] * intensity, n)
-        bottom = np.bincount(design.experiment, weight * mean[group] ** 2, n)
+        g = scale[design.experiment] * shape
+        # Means of what is known already, wherever there is such an observation.
+        trusted = weight if np.all(free) else weight * np.where(free[design.experiment], 1e-6, 1.0)
+        mean = np.bincount(group, trusted * g * intensity) / np.bincount(group, trusted * g * g)
+        if fixed_means is not None:
+            mean = np.where(np.isnan(fixed_means), mean, fixed_means)
+        expected = shape * mean[group]
+        top = np.bincount(design.experiment, weight * expected * intensity, n)
+        bottom = np.bincount(design.experiment, weight * expected**2, n)
         with np.errstate(divide="ignore", invalid="ignore"):
-            scale = np.where(bottom > 0, np.maximum(top / bottom, 1e-4), 1.0)
-        scale /= scale.mean()
-    parameters = layout.initial()
+            found = np.where(bottom > 0, np.maximum(top / bottom, 1e-4), 1.0)
+        scale = np.where(free, found, 1.0)
+        if np.all(free) and fixed_means is None:
+            scale /= scale.mean()
     where = np.repeat(np.arange(n), np.diff(layout.start))
     return np.where(layout.is_scale(), parameters * scale[where], parameters)
 
@@ -88,6 +110,7 @@ def refine(
     weight: np.ndarray,
     start: np.ndarray,
     restraints: sparse.csr_array,
+    fixed_means: np.ndarray | None = None,
 ) -> Fit:
     """Minimise the target from ``start``.
 
@@ -95,8 +118,9 @@ def refine(
     ----------
     intensity, weight : (n,) corrected intensities and 1/σ².
     restraints : from :meth:`Layout.restraints`.
+    fixed_means : (m,) intensities of the groups from elsewhere, NaN where the mean of the observations is taken.
     """
-    problem = _Problem(design, layout, intensity, weight, restraints)
+    problem = _Problem(design, layout, intensity, weight, restraints, fixed_means)
     x = _to_internal(layout, start)
     state = problem.evaluate(x)
     first, damping, n_steps = state.target, 1e-4, 0
@@ -194,11 +218,13 @@ class _Problem:
     """The target and its linearisation for fixed observations."""
 
     def __init__(
-        self, design: Design, layout: Layout, intensity: np.ndarray, weight: np.ndarray, restraint: sparse.csr_array
-    ) -> None:
+        self, design: Design, layout: Layout, intensity: np.ndarray, weight: np.ndarray, restraint: sparse.csr_array,
+        fixed_means: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         self.design, self.layout, self.restraint = design, layout, restraint
         self.intensity, self.weight = np.ascontiguousarray(intensity), np.ascontiguousarray(weight)
         self.starts = design.group_starts
+        self.fixed = np.full(len(self.starts) - 1, np.nan) if fixed_means is None else fixed_means
         self.sizes = np.diff(layout.start)
         self.block_start = np.concatenate([[0], np.cumsum(self.sizes**2)]).astype(np.int64)
         # No step changes a scale more than e-fold, a B factor by more than 20 Å², the surface by more than 0.2.
@@ -208,7 +234,7 @@ class _Problem:
         m = len(self.starts) - 1
         mean, norm = np.empty(m), np.empty(m)
         g = factors(self.design, _to_external(self.layout, x))
-        target = kernels.group_means(self.starts, self.weight, self.intensity, g, mean, norm)
+        target = kernels.group_means(self.starts, self.weight, self.intensity, g, self.fixed, mean, norm)
         return _State(x, g, mean, norm, float(target + x @ (self.restraint @ x)))
 
     def linearise(self, state: _State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

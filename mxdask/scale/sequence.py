@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from mxdask.intensity.asu import pack
 from mxdask.scale.combine import choose_i_mid
+from mxdask.scale.design import starts_of
 from mxdask.scale.error_model import START, ErrorModel, refine_error_model
-from mxdask.scale.expectation import expected_intensities, expected_variances, resolution_shells
+from mxdask.scale.expectation import Variances, expected_intensities, expected_variances, resolution_shells
 from mxdask.scale.outliers import find_outliers, too_strong
-from mxdask.scale.params import Params
+from mxdask.scale.params import Params, ScalingOptions
 from mxdask.scale.pool import Pool
 from mxdask.scale.refine import (
     Fit,
@@ -69,17 +71,19 @@ class Scaled:
 class Scaling:
     """The state of one scaling job: what is known so far about one pool."""
 
-    def __init__(self, pool: Pool, params: Params) -> None:
-        self.pool, self.params = pool, params
+    def __init__(self, pool: Pool, params: Params, reference: np.ndarray | None = None) -> None:
+        """Of a pool; ``reference`` (m,) holds intensities of its unique reflections to scale to, NaN: none."""
+        self.pool, self.params, self.reference = pool, params, reference
+        self.free = free_set(pool, params.scaling_options)
         n_crystals = len(pool.layout.models)
         self.starts = pool.design.group_starts
-        self.group = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        self.group = np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), np.diff(self.starts))
         imid = params.reflection_selection.combine.Imid
         self.i_mid = np.full(n_crystals, 0.0 if imid is None else imid)
         self.trials: list[dict[str, float]] = []
         self.shell = resolution_shells(pool.inverse_d2)
         self.intensity, self.counted_variance = pool.intensities(self.i_mid)
-        self.raw_variance = self.counted_variance
+        self.variances = Variances(np.zeros(len(pool)), self.counted_variance)
         self.expected = np.maximum(self.intensity, 0.0)
         em = params.error_model
         start = ErrorModel(em.a or START[0], START[1] if em.b is None else em.b)
@@ -111,7 +115,10 @@ class Scaling:
         rows = self._refinable()
         design = self.pool.design.select(rows)
         weight = 1.0 / self.variance()[rows]
-        self.parameters = starting_scales(design, self.pool.layout, self.intensity[rows], weight)
+        self.parameters = starting_scales(
+            design, self.pool.layout, self.intensity[rows], weight, known=self.pool.known,
+            fixed_means=self._fixed_means(rows),
+        )  # fmt: skip
         self.g = factors(self.pool.design, self.parameters)
         self.expect()
         self.reject()
@@ -139,7 +146,7 @@ class Scaling:
         design, layout = self.pool.design.select(rows), self.pool.layout
         self.fit = refine(
             design, layout, self.intensity[rows], 1.0 / self.variance()[rows], self.parameters,
-            self.restraints,
+            self.restraints, self._fixed_means(rows),
         )  # fmt: skip
         self.parameters = self._normalised(self.fit.parameters)
         self.g = factors(self.pool.design, self.parameters)
@@ -155,16 +162,16 @@ class Scaling:
         """Outliers among all observations, found anew."""
         variance = self.variance()
         usable = np.flatnonzero(self.g > 0)
-        pool, g = self.pool.select(usable), self.g[usable]
-        value, sigma2 = self.intensity[usable], variance[usable]
+        g, asu = self.g[usable], self.pool.asu
         strong = too_strong(
-            value / g, sigma2 / g**2, pool.inverse_d2, self.params.outlier.emax, pool.asu.epsilon[pool.asu.group]
-        )
+            self.intensity[usable] / g, variance[usable] / g**2, self.pool.inverse_d2[usable],
+            self.params.outlier.emax, asu.epsilon[asu.group[usable]],
+        )  # fmt: skip
         self.outlier = np.zeros(len(self.pool), dtype=bool)
         self.outlier[usable[strong]] = True
         rest = usable[~strong]
         found = find_outliers(
-            self.pool.design.select(rest).group_starts, self.intensity[rest], variance[rest], self.g[rest],
+            starts_of(self.group[rest]), self.intensity[rest], variance[rest], self.g[rest],
             self.params.outlier,
         )  # fmt: skip
         self.outlier[rest[found]] = True
@@ -180,7 +187,6 @@ class Scaling:
     def model_errors(self) -> None:
         """Error model(s) on the present scales."""
         good = ~self.outlier & (self.g > 0)
-        good &= self.pool.partiality >= self.params.reflection_selection.min_partiality
         crystals = range(len(self.pool.layout.models))
         individual = self.params.error_model.grouping == "individual"
         groups = [[c] for c in crystals] if individual else [list(crystals)]
@@ -189,8 +195,9 @@ class Scaling:
             rows = np.flatnonzero(good & np.isin(self.pool.experiment, group))
             _, number = np.unique(self.group[rows], return_inverse=True)
             model = refine_error_model(
-                number, self.intensity[rows], self.raw_variance[rows], self.g[rows], self.params.error_model
-            )
+                number, self.intensity[rows], self.variances.select(rows), self.g[rows], self.pool.partiality[rows],
+                self.params.error_model, self.params.reflection_selection.min_partiality,
+            )  # fmt: skip
             for crystal in group:
                 models[crystal] = model
         self.error_models = tuple(models)
@@ -200,14 +207,15 @@ class Scaling:
         out = np.empty(len(self.pool))
         for model in {id(m): m for m in self.error_models}.values():
             mine = np.array([m is model for m in self.error_models])[self.pool.experiment]
-            out[mine] = model.variance(self.raw_variance[mine], self.expected[mine])
+            out[mine] = model.variance(self.variances.select(mine), self.expected[mine], self.pool.partiality[mine])
         return out
 
     def expect(self) -> None:
         """What each observation should have been by the present scales, and the counting variance of that."""
         good = ~self.outlier & (self.g > 0)
-        self.expected = expected_intensities(self.group, self.shell, self.intensity, self.raw_variance, self.g, good)
-        self.raw_variance = expected_variances(
+        variance = self.variances.total
+        self.expected = expected_intensities(self.group, self.shell, self.intensity, variance, self.g, good)
+        self.variances = expected_variances(
             self.intensity, self.counted_variance, self.pool.count_factor, self.expected
         )
 
@@ -231,15 +239,26 @@ class Scaling:
     def _refinable(self) -> np.ndarray:
         """Observations the parameters are refined on: whole, no outliers, in groups of two or more with signal."""
         selection = self.params.reflection_selection
-        good = ~self.outlier & (self.pool.partiality >= selection.min_partiality)
+        good = ~self.outlier & (self.pool.partiality >= selection.min_partiality) & ~self.free
         m = len(self.starts) - 1
         n = np.bincount(self.group[good], minlength=m)
-        signal = np.bincount(self.group[good], (self.intensity / np.sqrt(self.raw_variance))[good], m)
+        signal = np.bincount(self.group[good], (self.intensity / np.sqrt(self.variances.total))[good], m)
         enough = (n > 1) & (signal > selection.min_isigi * n)
+        if self.reference is not None:
+            known = np.isfinite(self.reference[self.pool.asu.group[self.starts[:-1]]])
+            enough = (signal > selection.min_isigi * n) & known
         return np.flatnonzero(good & enough[self.group])
 
+    def _fixed_means(self, rows: np.ndarray) -> np.ndarray | None:
+        """The reference's intensities for the groups among some observations."""
+        if self.reference is None:
+            return None
+        return self.reference[self.pool.asu.group[rows[starts_of(self.group[rows])[:-1]]]]
+
     def _normalised(self, parameters: np.ndarray) -> np.ndarray:
-        """Mean scale of the crystals 1, mean B 0: neither changes how observations agree."""
+        """Mean scale of the crystals 1, mean B 0: neither changes how observations agree, but with a reference."""
+        if self.reference is not None:
+            return parameters
         layout = self.pool.layout
         out, scale, decay = parameters.copy(), layout.is_scale(), layout.is_decay()
         means = [layout.of_experiment(i, parameters)[: m.sizes[0]].mean() for i, m in enumerate(layout.models)]
@@ -247,6 +266,19 @@ class Scaling:
         if all(m.decay is not None for m in layout.models):
             out[decay] -= out[decay].mean()
         return out
+
+
+def free_set(pool: Pool, options: ScalingOptions) -> np.ndarray:
+    """(n,) observations of the unique reflections that no model is refined against (none unless asked for).
+
+    Which these are follows from their indices: the same whatever else is scaled.
+    """
+    if not options.use_free_set:
+        return np.zeros(len(pool), dtype=bool)
+    every = max(round(100.0 / options.free_set_percentage), 2)
+    mixed = (pack(pool.asu.unique).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(33)
+    chosen = mixed % np.uint64(every) == np.uint64(options.free_set_offset % every)
+    return np.asarray(chosen[pool.asu.group])
 
 
 def _rounds_table(rounds: list[dict[str, Any]]) -> str:

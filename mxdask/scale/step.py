@@ -9,15 +9,18 @@ import numpy as np
 
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Failed, Flow
+from mxdask.intensity.asu import count_possible
 from mxdask.intensity.cells import common_space_group, median_cell
 from mxdask.intensity.estimate_resolution import estimate_resolution
 from mxdask.intensity.merging import Unmerged
 from mxdask.models import Experiment, ExperimentList
 from mxdask.scale import summary as tell
+from mxdask.scale.filtering import Filtered, scale_and_filter
 from mxdask.scale.params import Params
 from mxdask.scale.pool import Pool, pool_crystals
 from mxdask.scale.prepare import Prepared, prepare
-from mxdask.scale.sequence import Scaled, Scaling
+from mxdask.scale.reference import reference_intensities
+from mxdask.scale.sequence import Scaled, Scaling, free_set
 from mxdask.table import Flag, ReflectionTable, match_to_experiments
 from mxdask.text import text_table
 
@@ -45,8 +48,25 @@ def run(
     _log.info("Scaling %d crystals in %s, median cell %s", len(experiments), space_group.short_name(), _cell_text(cell))
     excluded = excluded_images(params, len(experiments))
     prepared = _prepare_all(experiments, table, params, excluded, flow)
-    pool, scaling, positions, lost = _scalable(experiments, prepared, space_group, params)
-    scaled = scaling.run()
+    options = params.scaling_options
+    pool, tables, positions, lost = _pooled(prepared, space_group, params)
+    reference = None if options.reference is None else reference_intensities(options.reference, pool, space_group)
+    scaling, weak = _scalable(pool, params, reference)
+    lost |= {positions[i]: reason for i, reason in weak.items()}
+    positions = [p for i, p in enumerate(positions) if i not in weak]
+    pool, filtered = scaling.pool, None
+    if params.filtering.method == "none":
+        scaled = scaling.run()
+    else:
+        n_possible = int(count_possible(cell, space_group, _reach(pool))[0].sum())
+        pool, scaled, left, filtered = scale_and_filter(
+            lambda chosen: _rescaled(chosen, params, reference), pool, _image_ranges(experiments, positions),
+            n_possible, params.filtering.deltacchalf,
+        )  # fmt: skip
+        _name_removed(filtered, experiments, positions)
+        lost |= {p: "taken out by ΔCC½" for i, p in enumerate(positions) if i not in left}
+        positions = [positions[i] for i in left]
+    del scaling
     for position in lost:
         _log.warning("%s is left out: %s", experiments[position].name, lost[position])
     rows = {
@@ -56,7 +76,7 @@ def run(
     for position, reason in lost.items():
         e = experiments[position]
         rows[position] = {"sweep": e.name, "identifier": e.identifier, "status": "failed", "reason": reason}
-    out = _scaled_table(experiments, table, prepared, pool, scaled, positions)
+    out = _scaled_table(table, tables, pool, scaled, positions)
     good = ~scaled.outlier & ~scaled.excluded
     hkl = np.where(pool.asu.plus[:, None], pool.asu.hkl, -pool.asu.hkl)  # keeps Friedel mates apart
     data = Unmerged.of(
@@ -72,6 +92,10 @@ def run(
         "error_model": scaled.error_models[0].summary(), "i_mid": scaled.i_mid.tolist(), "combinations": scaled.trials,
         "rounds": scaled.rounds, "curves": tell.curves(experiments.experiments, pool, scaled, positions),
         "images": tell.image_rows(experiments.experiments, pool, scaled, positions),
+        "absorption": tell.absorption_surfaces(experiments.experiments, pool, scaled, positions),
+        "filtering": None if filtered is None else {"cycles": filtered.cycles, "reason": filtered.reason},
+        "free_set": tell.free_set_statistics(pool, scaled, free_set(pool, options)) if options.use_free_set else None,
+        "reference": options.reference,
         "resolution": _resolution(data, params), **tell.statistics(data, params.merging.nbins, params.seed),
     }  # fmt: skip
     return _with_models(experiments, pool, scaled, positions), out, report
@@ -117,84 +141,125 @@ def _prepare_all(
     excluded: dict[int, tuple[tuple[int, int], ...]],
     flow: Flow,
 ) -> list[Prepared | Failed]:
-    parts = table.split_by("id")
+    parts = _parts(table)
     empty = table.select(np.zeros(0, dtype=np.int64))
     items = [(e, parts.get(i, empty), params, excluded.get(i, ())) for i, e in enumerate(experiments)]
     return flow.map(prepare, items, name="prepare-scaling")
 
 
-def _scalable(
-    experiments: ExperimentList, prepared: list[Prepared | Failed], space_group: Any, params: Params
-) -> tuple[Pool, Scaling, list[int], dict[int, str]]:
-    """The crystals whose scale can be found, pooled; and why others cannot."""
+def _parts(table: ReflectionTable) -> dict[int, ReflectionTable]:
+    """Each crystal's reflections; where they already lie together, without copying them."""
+    ids = table["id"]
+    if table.shoeboxes is not None or np.any(ids[1:] < ids[:-1]):
+        return table.split_by("id")
+    keys, starts = np.unique(ids, return_index=True)
+    ends = np.append(starts[1:], len(ids))
+    return {
+        int(k): ReflectionTable({name: values[a:b] for name, values in table.columns.items()}, table.identifiers)
+        for k, a, b in zip(keys, starts, ends, strict=True)
+    }
+
+
+def _pooled(
+    prepared: list[Prepared | Failed], space_group: Any, params: Params
+) -> tuple[Pool, list[ReflectionTable | None], list[int], dict[int, str]]:
+    """The observations of all crystals; their tables (None: failed); which they are; and why some are not there.
+
+    The prepared crystals are used up: their observations go on living in the pool only.
+    """
     lost = {i: p.reason for i, p in enumerate(prepared) if isinstance(p, Failed)}
+    tables = [None if isinstance(p, Failed) else p.table for p in prepared]
+    positions = [i for i in range(len(prepared)) if i not in lost]
+    if not positions:
+        reasons = "; ".join(sorted({*lost.values()}))
+        raise MxdaskError(f"none of {len(prepared)} crystals can be scaled: {reasons}")
+    pool = pool_crystals([p for p in prepared if isinstance(p, Prepared)], space_group, params.anomalous)
+    prepared.clear()
+    return pool, tables, positions, lost
+
+
+def _scalable(pool: Pool, params: Params, reference: np.ndarray | None) -> tuple[Scaling, dict[int, str]]:
+    """Scaling, started, of the crystals whose scale can be found; and why that of others (by number) cannot."""
+    lost: dict[int, str] = {}
+    number = np.arange(len(pool.layout.models))
     while True:
-        positions = [i for i in range(len(prepared)) if i not in lost]
-        if not positions:
-            reasons = "; ".join(sorted({*lost.values()}))
-            raise MxdaskError(f"none of {len(experiments)} crystals can be scaled: {reasons}")
-        crystals = [p for p in (prepared[i] for i in positions) if isinstance(p, Prepared)]
-        pool = pool_crystals(crystals, space_group, params.anomalous)
-        scaling = Scaling(pool, params)
+        scaling = Scaling(pool, params, reference)
         scaling.start()
-        weak = scaling.undetermined() if len(positions) > 1 else {}
-        if not weak or len(weak) == len(positions):
-            return pool, scaling, positions, lost
-        lost |= {positions[i]: reason for i, reason in weak.items()}
+        weak = scaling.undetermined() if len(number) > 1 else {}
+        if not weak or len(weak) == len(number):
+            return scaling, lost
+        lost |= {int(number[i]): reason for i, reason in weak.items()}
+        number = np.delete(number, list(weak))
+        pool = pool.without(set(weak))
+
+
+def _rescaled(pool: Pool, params: Params, reference: np.ndarray | None) -> Scaled:
+    scaling = Scaling(pool, params, reference)
+    scaling.start()
+    return scaling.run()
+
+
+def _reach(pool: Pool) -> np.ndarray:
+    """(2,) lowest and highest resolution of the observations, Å."""
+    return np.array([pool.inverse_d2.min(), pool.inverse_d2.max()]) ** -0.5
+
+
+def _image_ranges(experiments: ExperimentList, positions: list[int]) -> np.ndarray:
+    """(e, 2) first and last image of crystals."""
+    scans = [experiments[p].scan for p in positions]
+    return np.array([(1, 1) if s is None else s.image_range for s in scans])
+
+
+def _name_removed(filtered: Filtered, experiments: ExperimentList, positions: list[int]) -> None:
+    """Put the sweep's name beside the number of each group in the record of filtering."""
+    for cycle in filtered.cycles:
+        for row in (*cycle["groups"], *cycle["removed"]):
+            row["sweep"] = experiments[positions[row["crystal"]]].name
+    rows = [(c["cycle"], r["sweep"], f"{r['first']}-{r['last']}", f"{100 * r['delta']:.3f}")
+            for c in filtered.cycles for r in c["removed"]]  # fmt: skip
+    _log.info(text_table(("cycle", "crystal", "images", "ΔCC½ (%)"), rows, title=f"Taken out; then {filtered.reason}"))
 
 
 def _scaled_table(
-    experiments: ExperimentList,
     table: ReflectionTable,
-    prepared: list[Prepared | Failed],
+    tables: list[ReflectionTable | None],
     pool: Pool,
     scaled: Scaled,
     positions: list[int],
 ) -> ReflectionTable:
     """All crystals' reflections in order of the experiments, with the columns of scaling."""
-    rows_of = dict(zip(positions, pool.rows_by_crystal(), strict=True))
-    out = []
-    for position in range(len(experiments)):
-        own = prepared[position]
-        if isinstance(own, Failed):
-            out.append(_unscaled(table.select(table["id"] == position)))
-        elif position not in rows_of:
-            out.append(_unscaled(own.table))
-        else:
-            rows = rows_of[position]
-            out.append(_one_scaled(own.table, pool.row[rows], scaled, rows))
-    joined = ReflectionTable.concat(out)
-    joined.identifiers = dict(table.identifiers)
-    return joined
-
-
-def _one_scaled(table: ReflectionTable, row: np.ndarray, scaled: Scaled, rows: np.ndarray) -> ReflectionTable:
-    out = table.copy()
-    n = len(table)
+    parts = _parts(table)
+    empty = table.select(np.zeros(0, dtype=np.int64))
+    own = [parts.get(i, empty) if t is None else t for i, t in enumerate(tables)]
+    ends = np.cumsum([len(t) for t in own])
+    offset = (ends - [len(t) for t in own])[positions]
+    row = offset[pool.experiment] + pool.row  # of each observation, in the joined table
+    n = int(ends[-1])
+    flags = np.concatenate([t["flags"] for t in own])
+    idle = np.ones(n, dtype=bool)
+    idle[row] = False
+    flags[idle] = (flags[idle] & ~np.uint64(Flag.SCALED)) | np.uint64(Flag.EXCLUDED_FOR_SCALING)
+    flags[row[scaled.outlier]] |= np.uint64(Flag.OUTLIER_IN_SCALING)
+    flags[row[scaled.excluded]] |= np.uint64(Flag.EXCLUDED_FOR_SCALING)
+    flags[row[~scaled.outlier & ~scaled.excluded]] |= np.uint64(Flag.SCALED)
+    joined = _joined(table, own)
+    joined["flags"] = flags
     columns = {
         "intensity.scale.value": (0.0, scaled.intensity), "intensity.scale.variance": (0.0, scaled.variance),
         "inverse_scale_factor": (1.0, scaled.g), "inverse_scale_factor_variance": (0.0, scaled.g_variance),
     }  # fmt: skip
     for name, (default, values) in columns.items():
         column = np.full(n, default)
-        column[row] = values[rows]
-        out[name] = column
-    outlier, excluded = scaled.outlier[rows], scaled.excluded[rows]
-    out.set_flags(row[outlier], int(Flag.OUTLIER_IN_SCALING))
-    out.set_flags(row[excluded], int(Flag.EXCLUDED_FOR_SCALING))
-    out.set_flags(row[~outlier & ~excluded], int(Flag.SCALED))
-    return out
+        column[row] = values
+        joined[name] = column
+    return joined
 
 
-def _unscaled(table: ReflectionTable) -> ReflectionTable:
-    """Reflections of a crystal that takes no part."""
-    out = table.copy()
-    n = len(table)
-    for name in ("intensity.scale.value", "intensity.scale.variance", "inverse_scale_factor_variance"):
-        out[name] = np.zeros(n)
-    out["inverse_scale_factor"] = np.ones(n)
-    out.unset_flags(np.arange(n), int(Flag.SCALED))
-    out.set_flags(np.arange(n), int(Flag.EXCLUDED_FOR_SCALING))
+def _joined(table: ReflectionTable, own: list[ReflectionTable]) -> ReflectionTable:
+    """The crystals' tables one after the other; the input's own columns where that is what they are."""
+    unchanged = sum(len(t) for t in own) == len(table) and not np.any(table["id"][1:] < table["id"][:-1])
+    out = table.copy() if unchanged else ReflectionTable.concat(own)
+    out.identifiers = dict(table.identifiers)
     return out
 
 

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from mxdask.intensity.delta_cchalf import leave_one_out
 from mxdask.intensity.merging import Unmerged, weighted_means
 from mxdask.intensity.statistics import merging_statistics, shell_edges
 from mxdask.intensity.tables import shell_table, summary_table, table1
 from mxdask.models import Experiment
+from mxdask.scale.absorption import harmonics
+from mxdask.scale.combine import r_meas
 from mxdask.scale.pool import Pool
 from mxdask.scale.sequence import Scaled
 from mxdask.text import text_table
@@ -19,6 +22,7 @@ from mxdask.text import text_table
 _log = logging.getLogger(__name__)
 
 _CURVE_POINTS = 100
+_SURFACE_POINTS = 19
 
 
 def crystal_rows(
@@ -99,6 +103,51 @@ def image_rows(
     return out
 
 
+def absorption_surfaces(
+    experiments: Sequence[Experiment], pool: Pool, scaled: Scaled, positions: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Per crystal with an absorption surface: 1 + Σ C·Y over directions in the crystal (polar and azimuth, °)."""
+    polar, azimuth = np.linspace(0.0, 180.0, _SURFACE_POINTS), np.linspace(-180.0, 180.0, 2 * _SURFACE_POINTS - 1)
+    theta, phi = np.deg2rad(np.meshgrid(polar, azimuth, indexing="ij"))
+    directions = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=-1)
+    out = []
+    for index, position in enumerate(positions):
+        model = pool.layout.models[index]
+        if model.lmax:
+            _, _, c = model.split(pool.layout.of_experiment(index, scaled.parameters))
+            flat = directions.reshape(-1, 3)
+            surface = (1.0 + harmonics(flat, flat, model.lmax) @ c).reshape(theta.shape)
+            out.append(
+                {
+                    "sweep": experiments[position].name, "polar": polar.tolist(), "azimuth": azimuth.tolist(),
+                    "correction": surface.round(6).tolist(),
+                }
+            )  # fmt: skip
+    return out
+
+
+def free_set_statistics(pool: Pool, scaled: Scaled, free: np.ndarray) -> dict[str, dict[str, float | None]]:
+    """Rmeas and CC½ of the reflections the models were refined on, and of those held back from them."""
+    good = ~scaled.outlier & ~scaled.excluded
+    value, variance = scaled.intensity / scaled.g, scaled.variance / scaled.g**2
+    out: dict[str, dict[str, float | None]] = {}
+    for name, rows in (("work", good & ~free), ("free", good & free)):
+        _, group = np.unique(pool.asu.group[rows], return_inverse=True)
+        cc = leave_one_out(
+            pool.asu.group[rows], np.zeros(int(rows.sum()), np.int64), value[rows], pool.inverse_d2[rows], 1
+        )
+        out[name] = {
+            "n_observations": int(rows.sum()), "Rmeas": _number(r_meas(group, value[rows], variance[rows])),
+            "CC_half": _number(cc.cc_half),
+        }  # fmt: skip
+    _log.info(
+        text_table(
+            ("set", "observations", "Rmeas", "CC½"), [(k, *v.values()) for k, v in out.items()], title="Free set"
+        )
+    )
+    return out
+
+
 def statistics(data: Unmerged, n_shells: int, seed: int) -> dict[str, Any]:
     """Merging statistics: printed, and as plain data (``shells``, ``overall``, ``table1``)."""
     shells, overall = merging_statistics(data, shell_edges(data, n_shells), seed)
@@ -116,6 +165,7 @@ def error_model_table(scaled: Scaled) -> str:
         f"Error model: σ'² = a²(σ² + (b<I>)²), a = {model.a:.4f}, b = {model.b:.4f}, "
         f"I/σ limit {'none' if limit is None else f'{limit:.1f}'}"
     )
+    head += f"; background × {model.background:.2f}, cut reflections {model.cut:.3f}"
     if model.reason:
         return f"{head} ({model.reason})"
     rows = [

@@ -63,8 +63,11 @@ def derivatives(
 
 
 @jit
-def group_means(starts, weight, intensity, g, mean, norm):
-    """⟨I_h⟩ = ΣwgI/Σwg² and norm = Σwg² per group; returns Σw(I - g⟨I_h⟩)²."""
+def group_means(starts, weight, intensity, g, fixed, mean, norm):
+    """⟨I_h⟩ = ΣwgI/Σwg² and norm = Σwg² per group; returns Σw(I - g⟨I_h⟩)².
+
+    Where ``fixed`` is a number, it is the mean, and norm is infinite: the mean does not follow the scales.
+    """
     target = 0.0
     for h in range(starts.shape[0] - 1):
         top = 0.0
@@ -72,8 +75,12 @@ def group_means(starts, weight, intensity, g, mean, norm):
         for i in range(starts[h], starts[h + 1]):
             top += weight[i] * g[i] * intensity[i]
             bottom += weight[i] * g[i] * g[i]
-        mean[h] = top / bottom
-        norm[h] = bottom
+        if math.isnan(fixed[h]):
+            mean[h] = top / bottom
+            norm[h] = bottom
+        else:
+            mean[h] = fixed[h]
+            norm[h] = np.inf
         part = 0.0
         for i in range(starts[h], starts[h + 1]):
             r = intensity[i] - g[i] * mean[h]

@@ -30,7 +30,8 @@ from mxdask.table import ReflectionTable
 
 log = logging.getLogger(__name__)
 
-# Images per task: small data sets are spread over the cores, large ones kept to few tasks.
+# Images per task: short sweeps are spread over the cores, long ones kept to few tasks. How a sweep is cut does not
+# depend on the others: what was found on it stays when others are added.
 _FEW_IMAGES, _SMALL_BLOCK, _LARGE_BLOCK = 1000, 20, 50
 
 
@@ -145,8 +146,6 @@ def check(params: Params) -> None:
 def plan(experiments: ExperimentList, params: Params) -> list[Plan]:
     """Sweeps and their blocks, from metadata alone. Experiments on the same images are one sweep."""
     groups = experiments.groups(lambda e: (id(e.imageset), e.scan and e.scan.array_range))
-    total = sum(_n_images(experiments[rows[0]]) for rows in groups.values())
-    size = params.block_size or (_SMALL_BLOCK if total < _FEW_IMAGES else _LARGE_BLOCK)
     plans = []
     for rows in groups.values():
         experiment = experiments[rows[0]]
@@ -157,6 +156,7 @@ def plan(experiments: ExperimentList, params: Params) -> list[Plan]:
             continue
         excluded = frozenset(excluded_frames(stack.array_range, params))
         stamp = stat_fingerprint(image_files(ExperimentList([experiment])))
+        size = params.block_size or (_SMALL_BLOCK if _n_images(experiment) < _FEW_IMAGES else _LARGE_BLOCK)
         plans.append(Plan(tuple(rows), stack, tuple(cut(stack.array_range, size)), excluded, stamp))
     return plans
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import numpy as np
-
 from mxdask.errors import MxdaskError
 from mxdask.flow import Failed, Flow
 from mxdask.intensity.absence_tables import absence_report
@@ -14,7 +12,7 @@ from mxdask.intensity.absences import Candidate, ScrewScore, score_space_groups
 from mxdask.intensity.apply_setting import apply_settings
 from mxdask.intensity.merged_set import MergedSet
 from mxdask.intensity.resolution_limit import resolution_limit
-from mxdask.intensity.symmetry_data import inverse_d_squared
+from mxdask.intensity.symmetry_data import inverse_d_squared, split_by_row
 from mxdask.lattice.operators import point_group
 from mxdask.models.experiment import ExperimentList
 from mxdask.symmetry.laue_group import LaueAnalysis, analyse
@@ -64,13 +62,8 @@ def run(
 def _prepare(
     plan: Plan, experiments: ExperimentList, reflections: ReflectionTable, params: Params, flow: Flow
 ) -> list[Prepared | Failed]:
-    tables = reflections.split_by("id")
-    empty = reflections.select(np.zeros(len(reflections), dtype=bool))
-    items = []
-    for row, P in zip(plan.rows, plan.P, strict=True):
-        scan = experiments[row].scan
-        width = None if scan is None or scan.is_still else scan.width
-        items.append((tables.get(row, empty), P, plan.cell, width, params))
+    parts = split_by_row(experiments, reflections, plan.rows)
+    items = [(table, P, plan.cell, width, params) for (table, width), P in zip(parts, plan.P, strict=True)]
     return flow.map(prepare, items, name="symmetry-prepare")
 
 

@@ -70,7 +70,7 @@ def generate(n: int, *, reflections: int, wedge: float, seed: int = 1) -> tuple[
 
 def _resolution_for(reflections: int, wedge: float, volume: float) -> float:
     """d_min (Å) at which a wedge records about so many: a point at q passes twice a turn, mean |sin| included."""
-    fraction = 0.78 * 2 * wedge / 360
+    fraction = 0.98 * 2 * wedge / 360
     return float((4 / 3 * np.pi * volume * fraction / reflections) ** (1 / 3))
 
 

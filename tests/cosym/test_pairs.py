@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mxdask.cosym.coordinates import Problem, elbow, noise_level, pair_weights, regular_representation
-from mxdask.cosym.pairs import PairMatrix, ReflectionLists, assemble, correlate, distinct_elements
+from mxdask.cosym.pairs import PairMatrix, PairRules, ReflectionLists, assemble, correlate, distinct_elements
 from mxdask.cosym.settings_group import SettingsGroup, normal_core
 from mxdask.intensity.asu import pack
 from mxdask.intensity.merged_set import MergedSet, canonical_keys, is_general
@@ -42,7 +42,7 @@ def plain_correlation(a: MergedSet, b: MergedSet, g: np.ndarray, lattice: np.nda
 
 def full_matrix(sets: list[MergedSet], group: SettingsGroup, lattice: np.ndarray) -> PairMatrix:
     lists = ReflectionLists.of(sets, lattice)
-    return assemble(group, {g: correlate(lists, lists, group, g, 3) for g in distinct_elements(group)})
+    return assemble(group, {g: correlate(lists, lists, group, g, PairRules(3)) for g in distinct_elements(group)})
 
 
 @pytest.mark.parametrize("symbol", ["P 2 2 2", "P 3 2 1"])
@@ -105,7 +105,7 @@ def test_target_is_the_sum_over_all_pairs_of_points_and_its_gradient() -> None:
 def test_weights() -> None:
     n = np.array([[[9, 4, 2], [4, 9, 6], [2, 6, 9]]])
     r = np.array([[[1.0, 0.5, 0.2], [0.5, 1.0, 0.9], [0.2, 0.9, 1.0]]])
-    pairs = PairMatrix(r, n)
+    pairs = PairMatrix(r, n, n.astype(float))
     count = pair_weights(pairs, "count", 3)[0]
     np.testing.assert_allclose(count, [[0, 0.8, 0], [0.8, 0, 1.2], [0, 1.2, 0]])
     error = pair_weights(pairs, "standard_error", 3)[0]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from mxdask.integrate.background_kernels import clipped_mean, count_levels, robust_poisson_mean
+from mxdask.integrate.background_kernels import count_levels, robust_poisson_mean
 
 
 def reference_mean(y: np.ndarray, c: float = 1.345) -> float:
@@ -63,9 +63,3 @@ def test_outliers_hardly_move_it() -> None:
 
 def test_no_counts_at_all_is_no_background() -> None:
     assert kernel_mean(np.zeros(50, int)) == (0.0, True)
-
-
-def test_clipped_mean_drops_outliers() -> None:
-    level, weight = np.array([0.0, 1.0, 2.0, 500.0]), np.array([50.0, 40.0, 10.0, 1.0])
-    mean, used = clipped_mean(level, weight, 4, 3.0)
-    assert (mean, used) == (pytest.approx(0.6), 100.0)

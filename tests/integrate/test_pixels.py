@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from mxdask.geometry.kabsch import local_axes, zeta
+from mxdask.integrate.background_recipe import recipe_of
 from mxdask.integrate.boxes import bounding_boxes
 from mxdask.integrate.gather_kernels import INVALID, OVERLOAD, copy_frame, foreground_pixels
 from mxdask.integrate.mask_kernels import foreground_planes
 from mxdask.integrate.panels import panel_records
+from mxdask.integrate.params import Background, Glm
 from mxdask.integrate.profile_model import ProfileModel
 from mxdask.integrate.summation_kernels import measure_boxes
 
@@ -84,8 +86,9 @@ def test_gathering_and_summation_equal_numpy(sweep) -> None:
     foreground = np.empty(plane[-1], np.uint8)
     records, s0 = panel_records(sweep.experiment.detector), sweep.experiment.beam.s0
     foreground_planes(records, p.panel, s0, p.s1, box, np.full(len(p), MODEL.delta_b), plane, foreground)
-    integers, reals = np.zeros((len(p), 8), np.int32), np.zeros((len(p), 11))
-    measure_boxes(box, plane, foreground, offset, values, True, integers, reals)
+    integers, reals = np.zeros((len(p), 8), np.int32), np.zeros((len(p), 13))
+    recipe = recipe_of(Background(glm=Glm(rings=False)))
+    measure_boxes(records, p.panel, s0, box, plane, foreground, offset, values, *recipe, integers, reals)
     pixel_start = starts(np.add.reduceat(foreground, plane[:-1], dtype=int))
     count_start = starts(np.diff(pixel_start) * (box[:, 5] - box[:, 4]))
     uv, counts = np.empty((pixel_start[-1], 2), np.float32), np.empty(count_start[-1], np.int32)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from mxdask.scale.error_model import (
+    cut_effect,
     intensity_bins,
     probability_plot_slope,
     refine_error_model,
     select_deviations,
 )
+from mxdask.scale.expectation import Variances
 from mxdask.scale.params import ErrorModel
 
 
@@ -21,7 +24,8 @@ def observations(a: float, b: float, multiplicity: int, n: int = 4000, seed: int
     g = rng.uniform(0.5, 2.0, len(group))
     variance = g * true + 30.0
     sigma = a * np.sqrt(variance + (b * g * true) ** 2)
-    return group, g * true + sigma * rng.normal(size=len(group)), variance, g
+    value = g * true + sigma * rng.normal(size=len(group))
+    return group, value, Variances(g * true, np.full(len(g), 30.0)), g, np.ones(len(g))
 
 
 @pytest.mark.parametrize("multiplicity", [2, 3, 10])
@@ -47,15 +51,45 @@ def test_too_few_observations_say_so():
 
 
 def test_weak_data_still_get_one():
-    group, value, variance, g = observations(1.2, 0.0, 4)
-    model = refine_error_model(group, value / 100, variance / 1e4, g, ErrorModel())
+    group, value, variances, g, whole = observations(1.2, 0.0, 4)
+    small = Variances(variances.counts / 1e4, variances.background / 1e4)
+    model = refine_error_model(group, value / 100, small, g, whole, ErrorModel())
     assert model.reason == ""
     assert model.a == pytest.approx(1.2, rel=0.1)
 
 
+def test_background_factor_is_found_from_weak_reflections():
+    rng = np.random.default_rng(3)
+    n, multiplicity = 6000, 4
+    group = np.repeat(np.arange(n), multiplicity)
+    true = np.where(np.arange(n) % 2, rng.exponential(400.0, n), rng.exponential(5.0, n))[group]
+    value = true + np.sqrt(true + 100.0) * rng.normal(size=len(group))
+    said = Variances(true, np.full(len(group), 250.0))
+    model = refine_error_model(group, value, said, np.ones(len(group)), np.ones(len(group)), ErrorModel())
+    assert model.a == pytest.approx(1.0, rel=0.05)
+    assert model.a**2 * model.background == pytest.approx(0.4, rel=0.1)
+
+
+def test_error_of_cut_reflections_follows_the_rocking_curve():
+    rng = np.random.default_rng(4)
+    group, value, variances, g, partiality = observations(1.0, 0.0, 3)
+    cut = np.flatnonzero(np.arange(len(group)) % 6 == 0)
+    partiality[cut] = rng.uniform(0.4, 0.95, len(cut))
+    value[cut] += 0.2 * cut_effect(partiality[cut]) * variances.counts[cut] * rng.normal(size=len(cut))
+    model = refine_error_model(group, value, variances, g, partiality, ErrorModel())
+    assert model.cut == pytest.approx(0.2, rel=0.15)
+    assert refine_error_model(group, value, variances, g, np.ones(len(g)), ErrorModel()).cut == 0.0
+
+
+def test_effect_of_a_cut():
+    p = np.array([0.5, 0.9, 1.0])
+    x = norm.ppf(p[:2])
+    np.testing.assert_allclose(cut_effect(p), [*(norm.pdf(x) / p[:2]), 0.0])
+
+
 def test_deviations_of_pairs_have_unit_variance():
-    group, value, variance, g = observations(1.0, 0.0, 2, n=20000)
-    deltas = select_deviations(group, value, variance, g, 1.0).delta(1.0, 0.0)
+    group, value, variances, g, _ = observations(1.0, 0.0, 2, n=20000)
+    deltas = select_deviations(group, value, variances.total, g, 1.0).delta(1.0, 0.0)
     assert np.var(deltas) == pytest.approx(1.0, rel=0.03)
 
 

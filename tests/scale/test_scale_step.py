@@ -13,6 +13,7 @@ from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Flow
 from mxdask.intensity.observations import select_observations
 from mxdask.io.expt import write_expt
+from mxdask.models import ExperimentList
 from mxdask.io.refl import write_refl
 from mxdask.scale.params import Params
 from mxdask.scale.step import excluded_images, run
@@ -60,8 +61,25 @@ def test_same_bits_for_any_worker_count(three, scaled):
 
 
 def test_scaling_again_gives_the_same(three, scaled):
-    again = scale(scaled[0], scaled[1])
-    np.testing.assert_allclose(again[1]["inverse_scale_factor"], scaled[1]["inverse_scale_factor"])
+    anew = scale(scaled[0], scaled[1], Params(overwrite_existing_models=True))
+    np.testing.assert_array_equal(anew[1]["inverse_scale_factor"], scaled[1]["inverse_scale_factor"])
+    from_old = scale(scaled[0], scaled[1])
+    np.testing.assert_allclose(from_old[1]["inverse_scale_factor"], scaled[1]["inverse_scale_factor"], rtol=1e-5)
+
+
+def test_a_set_that_grows_gives_the_answer_of_all(three, scaled):
+    experiments, reflections = three
+    two = scale(ExperimentList(experiments[:2]), reflections.select(reflections["id"] < 2))
+    grown = ExperimentList([*two[0], experiments[2]])
+    rest = reflections.select(reflections["id"] == 2)
+    ours, _, summary = scale(grown, ReflectionTable.concat([two[1], rest]))
+    full = scaled[0]
+    for a, b in zip(ours, full, strict=True):
+        for name in ("scale", "decay"):
+            np.testing.assert_allclose(
+                a.scaling_model[name]["parameters"], b.scaling_model[name]["parameters"], rtol=2e-5, atol=1e-4
+            )
+    assert summary["rounds"][0]["n_steps"] <= scaled[2]["rounds"][0]["n_steps"]
 
 
 def test_crystals_in_trouble_are_rows_with_reasons(caplog):
@@ -126,3 +144,27 @@ def test_dials_goes_on_from_our_files(scaled, dials, tmp_path):
     log = dials("compute_delta_cchalf", "scaled.expt", "scaled.refl", "output.html=None", cwd=tmp_path)
     assert "# Datasets: 3" in log
     assert "ΔCC½" in log
+
+
+def test_dose_decay_model_is_found_and_dials_reads_it(dials, tmp_path):
+    experiments, reflections = job([{}, {"scale": 2.0}], n=2500)
+    own = reflections["id"] == 1
+    dose = np.exp(-0.2 * reflections["xyzobs.px.value"][:, 2] / reflections["d"] ** 2)
+    for kind in ("prf", "sum"):
+        for what, power in (("value", 1), ("variance", 2)):
+            name = f"intensity.{kind}.{what}"
+            reflections[name] = np.where(own, reflections[name] * dose**power, reflections[name])
+    experiments, table, _ = scale(experiments, reflections, Params(model="dose_decay"))
+    first, second = (e.scaling_model["decay"]["parameters"][0] for e in experiments)
+    assert second - first == pytest.approx(-0.2, rel=0.1)
+    write_expt(tmp_path / "scaled.expt", experiments, program="mxdask scale", flags="scaled")
+    write_refl(tmp_path / "scaled.refl", table)
+    dials("merge", "scaled.expt", "scaled.refl", "output.html=None", cwd=tmp_path)
+
+
+def test_a_free_set_is_held_back(three):
+    _, _, summary = scale(*three, Params(scaling_options={"use_free_set": True, "free_set_percentage": 20}))
+    work, free = summary["free_set"]["work"], summary["free_set"]["free"]
+    assert free["n_observations"] == pytest.approx(0.25 * work["n_observations"], rel=0.2)
+    assert free["Rmeas"] == pytest.approx(work["Rmeas"], rel=0.2)
+    assert summary["rounds"][0]["n_observations"] <= work["n_observations"] * 1.01

@@ -9,7 +9,8 @@ from mxdask.flow import Flow
 from mxdask.io.expt import read_expt
 from mxdask.io.refl import read_refl
 from mxdask.params import parse
-from mxdask.spots import Params, run
+from mxdask.spots.params import Params
+from mxdask.spots.step import run
 
 # DIALS 3.12 erodes spots at masked pixels.
 AS_3_12 = "masked_pixels_dispersed=false"

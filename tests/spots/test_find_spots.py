@@ -16,8 +16,9 @@ from mxdask.importing.params import Params as ImportParams
 from mxdask.importing.step import run as import_images
 from mxdask.models import Beam, Detector, Experiment, ExperimentList, Goniometer, ImageSet, Panel, Scan
 from mxdask.params import parse
-from mxdask.spots import Params, run, step
-from mxdask.spots.step import cut, excluded_frames
+from mxdask.spots import step
+from mxdask.spots.params import Params
+from mxdask.spots.step import cut, excluded_frames, run
 
 SHAPE = (60, 70)
 _MASK = np.ones(SHAPE, bool)

@@ -17,7 +17,8 @@ from mxdask.importing.step import run as import_images
 from mxdask.io.mask import read_mask
 from mxdask.models import ExperimentList
 from mxdask.params import parse
-from mxdask.spots import Params, run
+from mxdask.spots.params import Params
+from mxdask.spots.step import run
 from tests.nxmx_writer import write_data, write_master
 
 SHAPE = (64, 72)

@@ -1,0 +1,1 @@
+"""Reflections that other programs integrated, as experiments and tables of ours."""
