@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -141,7 +141,7 @@ class Chain:
         source = source or self.run
         given = [p for step in inputs for p in source.outputs(step) if p.suffix != ".json"]
         parts = [content_fingerprint(given), params.model_dump_json(), stat_fingerprint(files)]
-        experiments, reflections = self._load(inputs, source)
+        experiments = self._last(source.load_experiments(step) for step in inputs)
         if models is not None and experiments is not None:
             experiments = models.put_into(experiments)
             parts.append(models.fingerprint)
@@ -154,20 +154,16 @@ class Chain:
             log.info("%s: nothing it depends on has changed, kept", name)
             self.flow.record(f"{name}.kept")
             return
+        reflections = self._last(source.load_reflections(step) for step in inputs)
         log.info("\n=== %s ===", name)
         with self.logging_to(self.run.path, name):
             run_step(name, self.run, params, self.flow, experiments=experiments, reflections=reflections, files=files)
         self.run.mark_complete(name, key)
 
     @staticmethod
-    def _load(inputs: Sequence[str], source: RunDirectory) -> tuple[ExperimentList | None, ReflectionTable | None]:
-        experiments: ExperimentList | None = None
-        reflections: ReflectionTable | None = None
-        for step in inputs:
-            e, r = source.load(step)
-            experiments = experiments if e is None else e
-            reflections = reflections if r is None else r  # an empty table is a table, too
-        return experiments, reflections
+    def _last(found: Iterable[Any]) -> Any:
+        """The last that there is; an empty table is a table, too."""
+        return next((x for x in reversed(list(found)) if x is not None), None)
 
 
 def process(
@@ -202,7 +198,7 @@ def process(
         chain.step("index", "import", "find_spots")
         chain.step("refine", "index")
         chain.step("integrate", "refine")
-        integrated, _ = run.load("integrate")
+        integrated = run.load_experiments("integrate")
         group = "cosym" if integrated is not None and len(integrated) > 1 else "symmetry"
         _forget_other(run, group)
         chain.step(group, "integrate")
@@ -223,9 +219,13 @@ def _forget_other(run: RunDirectory, group: str) -> None:
 
 
 def write_run_report(run: RunDirectory) -> Path:
-    """``report.html`` from the summaries in a run directory."""
-    from mxdask.report.page import write_report
+    """``report.html`` from the summaries in a run directory; one that was made from the same ones is left as it is."""
+    from mxdask.report.current import is_current
 
-    path = run / "report.html"
-    write_report(path, run.summaries(), title=run.path.resolve().name)
+    path, title, summaries = run / "report.html", run.path.resolve().name, run.summaries()
+    key = run.key(title, content_fingerprint(run / f"{step}.json" for step in summaries))
+    if not is_current(path, key):
+        from mxdask.report.page import write_report
+
+        write_report(path, summaries, title=title, key=key)
     return path

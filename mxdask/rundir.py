@@ -125,12 +125,17 @@ class RunDirectory:
         with replacing(self.path / f"{step}.json") as temporary:
             temporary.write_text(json.dumps(plain(summary), indent=1))
 
+    def load_experiments(self, step: str) -> ExperimentList | None:
+        """Only the experiments: reflections take much longer to read."""
+        name = FILES[step].experiments or self._experiments_file(step)
+        return read_expt(self.path / name) if name else None
+
+    def load_reflections(self, step: str) -> ReflectionTable | None:
+        name = FILES[step].reflections
+        return read_refl(self.path / name) if name else None
+
     def load(self, step: str) -> tuple[ExperimentList | None, ReflectionTable | None]:
-        files = FILES[step]
-        name = files.experiments or self._experiments_file(step)
-        experiments = read_expt(self.path / name) if name else None
-        reflections = read_refl(self.path / files.reflections) if files.reflections else None
-        return experiments, reflections
+        return self.load_experiments(step), self.load_reflections(step)
 
     def _experiments_file(self, step: str) -> str | None:
         """What the summary of find_spots names, if it changed the experiments."""

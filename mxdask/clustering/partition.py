@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.special import gammaln
 
 from mxdask.clustering.crystal_data import CrystalData
-from mxdask.clustering.similarity import coordinates, residual_similarity
+from mxdask.clustering.similarity import Similarity, coordinates, residual_similarity
 from mxdask.clustering.species_model import GroupMeans, Noise, refit_noise
 
 MOST_PARTS = 8  # tried when one group is divided; its parts are tried again
@@ -100,23 +100,33 @@ def divide(data: CrystalData, evidence: Evidence) -> np.ndarray:
     """(c,) the best division of what may be one group; all zero if nothing supports one.
 
     Ward's tree of the residual coordinates is cut into 2, 3 … parts, each refined by the model, and compared with one
-    group; each side has the errors that fit it best.
+    group; each side has the errors that fit it best. The two crystals most alike are tried as a group as well.
     """
     c = data.n_crystals
     one = as_one(data)
     if c < 4:
         return one.label
-    points, eigenvalues, noise_level = coordinates(residual_similarity(data, one.noise.variance(data)))
+    similarity = residual_similarity(data, one.noise.variance(data))
+    points, eigenvalues, noise_level = coordinates(similarity)
     tree = linkage(points, "ward")
     most = min(MOST_PARTS, c // 2, int(np.sum(eigenvalues > noise_level)) + 2)
+    starts = [fcluster(tree, k, criterion="maxclust") for k in range(2, most + 1)]
     best, best_score = one.label, 0.0
-    for k in range(2, most + 1):
-        found = settle(data, fcluster(tree, k, criterion="maxclust"), one.noise)
+    for start in [*starts, closest_pair(similarity)]:
+        found = settle(data, start, one.noise)
         if found.n_groups > 1:
             score = found.log_marginal - one.log_marginal - evidence.needed(found.label)
             if score > best_score:
                 best, best_score = found.label, score
     return best
+
+
+def closest_pair(similarity: Similarity) -> np.ndarray:
+    """(c,) 1 for the two crystals whose likeness is most significant: a group too small to make an axis of its own."""
+    significance = similarity.covariance * np.sqrt(similarity.precision)
+    label = np.zeros(len(significance), dtype=np.int64)
+    label[list(np.unravel_index(int(np.argmax(significance)), significance.shape))] = 1
+    return label
 
 
 def find_partition(data: CrystalData, evidence: Evidence) -> Partition:

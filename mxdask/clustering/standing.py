@@ -15,6 +15,7 @@ _FEWEST = 30  # reflections that others measured too
 _WEAK = 1 / 20  # of the median of (I/σ)²
 _LEAST_EXCESS = 0.005  # 1 - CC to its group, above that of the others
 _DEVIATIONS = 5.0
+_FEWEST_MEMBERS = 4  # of a group that can tell which of its crystals is at fault
 _DECISIVE = 5.0  # log odds of the best group over the next
 _LEAST_DECAY, _MUCH_DECAY = 5.0, 5.0  # Å² during the sweep; robust deviations from the others
 _MAD = 1.4826
@@ -79,7 +80,7 @@ def judge(
     A weak or damaged crystal whose group is beyond doubt stays in it, with its flaw named.
     """
     label = label.copy()
-    several = label.max(initial=0) > 0
+    several, size = label.max(initial=0) > 0, np.bincount(label)[label]
     sound = (standing.n_common >= _FEWEST) & np.isfinite(standing.signal)
     usual_signal = float(np.median(standing.signal[sound])) if sound.any() else 1.0
     usual, limit = _usual(standing.excess[sound], _DEVIATIONS, _LEAST_EXCESS)
@@ -99,7 +100,7 @@ def judge(
         elif growth[i] > most_growth:
             flaw, belongs = "damaged", alike or not several
             reason = f"damaged: B grows by {growth[i]:.0f} Å² during the sweep, of the others by {usual_growth:.1f}"
-        elif excess - usual > limit and excess - usual > _DEVIATIONS * standing.excess_sigma[i]:
+        elif size[i] >= _FEWEST_MEMBERS and excess - usual > max(limit, _DEVIATIONS * standing.excess_sigma[i]):
             flaw, belongs = ("disturbed", True) if alike else ("unlike", False)
             what = "damaged or mismeasured: differs from its group" if alike else (
                 "unlike every group: differs from the nearest" if several else "unlike the others: differs from them"

@@ -6,7 +6,7 @@ rotation axis. Batches that follow each other in number and angle with one orien
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gemmi
@@ -17,6 +17,7 @@ from mxdask.exchange.observed import Observed, diffracted, reflection_table
 from mxdask.exchange.plane import fitted_panel
 from mxdask.io.mtz import read_mtz
 from mxdask.lattice.cells import similar
+from mxdask.lattice.operators import constrain_crystal
 from mxdask.models import Beam, Crystal, Detector, Experiment, Goniometer, ImageSet, Scan, new_identifier
 from mxdask.models.crystal import b_matrix, busing_levy, hall_of
 from mxdask.table import ReflectionTable
@@ -184,9 +185,9 @@ def _crystal(sweep: list[_Image], space_group: gemmi.SpaceGroup) -> Crystal:
     A = _TURN @ mean @ busing_levy(cell)
     each = np.array([_TURN @ image.U @ busing_levy(image.cell) for image in sweep])
     if np.abs(each - A).max() < _SAME_SETTING * np.abs(A).max():
-        return Crystal.from_A(A, hall)
+        return constrain_crystal(Crystal.from_A(A, hall), space_group)
     borders = np.concatenate([each[:1], (each[1:] + each[:-1]) / 2.0, each[-1:]])
-    return Crystal.from_A(A, hall, A_at_scan_points=borders)
+    return replace(constrain_crystal(Crystal.from_A(A, hall), space_group), A_at_scan_points=borders)
 
 
 def _observed(columns: dict[str, np.ndarray], scan: Scan) -> Observed:

@@ -6,6 +6,7 @@ and the spindle is x as far as that allows (front.md 0.1).
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ _NEEDED = {
     "INCIDENT_BEAM_DIRECTION": 3, "NX": 1, "NY": 1, "QX": 1, "QY": 1, "ORGX": 1, "ORGY": 1, "DETECTOR_DISTANCE": 1,
     "DIRECTION_OF_DETECTOR_X-AXIS": 3, "DIRECTION_OF_DETECTOR_Y-AXIS": 3,
 }  # fmt: skip
+_log = logging.getLogger(__name__)
 _MAX_OFF = 3.0  # degrees between predicted and recorded ray; more is no error of refinement
 
 
@@ -57,8 +59,7 @@ def read_xds(path: str | Path, xparm: str | Path | None = None) -> tuple[Experim
     observed = _observed(hkl, half)
     if len(observed) == 0:
         raise FileError(f"{path}: no reflection has a positive sigma")
-    _check_orientation(hkl, experiment, observed)
-    return experiment, reflection_table(experiment, observed)
+    return experiment, reflection_table(experiment, observed, oriented=_is_oriented(hkl, experiment, observed))
 
 
 def _with_geometry(hkl: XdsHkl, xparm: str | Path | None) -> XdsHkl:
@@ -143,16 +144,28 @@ def _observed(hkl: XdsHkl, half: float) -> Observed:
     )  # fmt: skip
 
 
-def _check_orientation(hkl: XdsHkl, experiment: Experiment, observed: Observed) -> None:
-    """Raise if the axes in the header do not put the reflections where the file says they were seen."""
+def _is_oriented(hkl: XdsHkl, experiment: Experiment, observed: Observed) -> bool:
+    """Whether the axes in the header put the reflections where the file says they were seen.
+
+    DIALS leaves the goniometer's settings out of the axes it exports: with more than one goniometer axis the
+    orientation is lost, the intensities are right all the same.
+
+    Raises
+    ------
+    FileError : they do not, in a file of XDS.
+    """
     detector = experiment.detector
     assert detector is not None
     s1 = diffracted(experiment, observed.hkl, observed.xyz[:, 2])
     seen: Any = detector[0].lab_coord(detector[0].pixel_to_mm(observed.xyz[:, :2]))
     cosine = np.sum(s1 * seen, axis=1) / (np.linalg.norm(s1, axis=1) * np.linalg.norm(seen, axis=1))
     off = float(np.median(np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0)))))
-    if off > _MAX_OFF:
-        raise FileError(
-            f"{hkl.path}: cell axes and geometry of the header put the reflections {off:.1f}° from where they are "
-            "listed; header and reflections do not belong together"
-        )
+    if off <= _MAX_OFF:
+        return True
+    found = (
+        f"{hkl.path}: cell axes and geometry of the header put the reflections {off:.1f}° from where they are listed"
+    )
+    if hkl.header.get("GENERATED_BY", "").startswith("dials"):
+        _log.warning("%s; directions are left out, scaling cannot correct for absorption", found)
+        return False
+    raise FileError(f"{found}; header and reflections do not belong together")

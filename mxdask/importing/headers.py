@@ -87,12 +87,12 @@ def _read_master(path: str, check_images: bool) -> ImageHeader:
         nxmx, eiger = is_nxmx(file), is_eiger(file)
         if not (nxmx or eiger):
             raise FileError(f"{path}: HDF5 file without NXmx entry, perhaps a data file? Give the .nxs or _master.h5")
-        notes: tuple[str, ...] = ()
+        incomplete = ""
         try:
             index = frame_index(path)
             n_frames, shape, bits = index.n_written, index.shape, 8 * index.dtype.itemsize
             if check_images:
-                notes = _incomplete(index, path)
+                incomplete = _incomplete(index, path)
             elif index.shortfall:
                 n_frames = _declared(file, path, eiger)[0]
         except FileError:
@@ -100,11 +100,11 @@ def _read_master(path: str, check_images: bool) -> ImageHeader:
                 raise
             n_frames, shape, bits = _declared(file, path, eiger)
     header = (read_nxmx if nxmx else read_eiger)(path, n_frames, shape, bits)
-    return replace(header, notes=(*header.notes, *notes))
+    return replace(header, incomplete=incomplete)
 
 
-def _incomplete(index: FrameIndex, path: str) -> tuple[str, ...]:
-    """What to tell of a file that is still being written; nothing for a complete one.
+def _incomplete(index: FrameIndex, path: str) -> str:
+    """What to tell of a file that is still being written; "" for a complete one.
 
     Raises
     ------
@@ -115,8 +115,8 @@ def _incomplete(index: FrameIndex, path: str) -> tuple[str, ...]:
     if n_frames == 0:
         raise FileError(f"{path}: no image was written yet ({reason}); import it when there are some")
     if n_frames == len(index) and not index.shortfall:
-        return ()
-    return (f"{path}: only images 1-{n_frames} are there ({reason}); import it again when it is complete",)
+        return ""
+    return f"{path}: only images 1-{n_frames} are there ({reason}); import it again when it is complete"
 
 
 def _declared(file: h5py.File, path: str, eiger: bool) -> tuple[int, tuple[int, int], int]:

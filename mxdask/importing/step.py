@@ -61,7 +61,7 @@ def run(files: Iterable[str | Path], params: Params, *, flow: Flow) -> tuple[Exp
             rows.append(_failed_row(sweep.template, f"{where}{error}"))
             continue
         experiments += found
-        rows += [sweep_row(experiment) | {"format": sweep.format, "notes": list(sweep.notes)} for experiment in found]
+        rows += [_imported_row(sweep, experiment, params) for experiment in found]
     rows += rows_failed
     if not experiments:
         reasons = [row["reason"] for row in rows]
@@ -172,6 +172,14 @@ def _lookups(given: Lookup) -> dict[str, Any]:
     return out
 
 
+def _imported_row(sweep: Sweep, experiment: Experiment, params: Params) -> dict[str, Any]:
+    """Images that were announced and are not there are bad input, unless others were asked for."""
+    row = sweep_row(experiment) | {"format": sweep.format, "notes": list(sweep.notes)}
+    if sweep.incomplete and params.image_range is None:
+        row |= {"bad_input": True, "reason": sweep.incomplete}
+    return row
+
+
 def _failed_row(path: str, reason: str) -> dict[str, Any]:
     name = ImageSet(path).name
     return {
@@ -196,3 +204,5 @@ def _report(summary: dict[str, Any]) -> None:
     for row in rows:
         if row["status"] == "failed":
             log.warning("not imported: %s", row["reason"])
+        elif row.get("bad_input"):
+            log.warning("incomplete: %s", row["reason"])

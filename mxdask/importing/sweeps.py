@@ -28,6 +28,7 @@ class Sweep:
     goniometer: Goniometer | None
     scan: Scan
     notes: tuple[str, ...] = ()
+    incomplete: str = ""
     lookups: dict[str, str] = field(default_factory=dict)
 
 
@@ -71,8 +72,9 @@ class _Sharing:
         goniometer = header.goniometer and self._shared("goniometer", header.goniometer, same_rotation)
         scan = header.scan or Scan((1, 1), None)
         return Sweep(
-            template, header.is_container, header.format, beam, detector, goniometer, scan, header.notes, header.lookups
-        )
+            template, header.is_container, header.format, beam, detector, goniometer, scan, header.notes,
+            header.incomplete, header.lookups,
+        )  # fmt: skip
 
     def _shared(self, kind: str, model: Model, similar: Callable[[Model, Model], bool]) -> Model:
         for known in reversed(self._known[kind]):  # the latest first: neighbours are usually alike

@@ -82,41 +82,6 @@ def linear_surface(counts, keep, design, n, k, beta):
     return solve_positive(matrix, vector, k, beta)
 
 
-@jit
-def departure_from_constant(counts, exposure, design, n, k, mean):
-    """How clearly counts depart from exposure·mean in the directions of the design: χ² with k − 1 degrees of freedom.
-
-    A score test with Huber's ψ: outlying pixels count little. design : its first column is 1.
-    """
-    k1 = k - 1
-    average = np.zeros(MOST_TERMS)
-    total = 0.0
-    for i in range(n):
-        total += exposure[i]
-        for a in range(k1):
-            average[a] += exposure[i] * design[i, a + 1]
-    matrix = np.zeros((MOST_TERMS, MOST_TERMS))
-    vector = np.zeros(MOST_TERMS)
-    squares = 0.0
-    for i in range(n):
-        root = math.sqrt(exposure[i] * mean)
-        psi = min(max((counts[i] - exposure[i] * mean) / root, -HUBER), HUBER)
-        squares += psi * psi
-        for a in range(k1):
-            x = root * (design[i, a + 1] - average[a] / total)
-            vector[a] += psi * x
-            for b in range(k1):
-                matrix[a, b] += x * root * (design[i, b + 1] - average[b] / total)
-    direction = np.zeros(MOST_TERMS)
-    score = vector.copy()
-    if not squares > 0.0 or not solve_positive(matrix, vector, k1, direction):
-        return 0.0
-    out = 0.0
-    for a in range(k1):
-        out += direction[a] * score[a]
-    return out * n / squares
-
-
 # What counts as an outlier of simple backgrounds; numbers as `OUTLIERS` of params.py has them.
 NONE, NSIGMA, TRUNCATED, NORMAL, PLANE, TUKEY = 0, 1, 2, 3, 4, 5
 

@@ -6,9 +6,9 @@ import math
 import numpy as np
 
 from mxdask._jit import jit
+from mxdask.integrate.background_kernels import HUBER
 from mxdask.integrate.background_shapes_kernels import (
     MOST_TERMS,
-    departure_from_constant,
     linear_surface,
     reject_outliers,
     robust_poisson_surface,
@@ -20,8 +20,9 @@ from mxdask.integrate.mask_kernels import FAST, ORIGIN, SIZE_X, SIZE_Y, SLOW
 ROBUST, TERMS, PER_IMAGE, OUTLIERS, LOOK_FOR_RINGS = 0, 1, 2, 3, 4
 CONSTANT, PLANE, PLANE_AND_ROTATION, RADIAL = 1, 3, 4, 5
 MIN_PIXELS = 10
-# χ² with 4 degrees of freedom beyond which a level background is not believed: by chance, one box in 10⁶.
-RING_CHI_SQUARED = 33.4
+# Bins of the scattering angle in which a background must depart from its level to be taken for a ring, and χ² (with
+# a degree of freedom less) that a level background exceeds in one box of 10⁶.
+RING_BINS, RING_CHI_SQUARED = 8, 40.52
 # Of a disc that reaches 3σ_b, second moment of the spot (σ_b²/2 per axis) over that of the disc (9σ_b²/4).
 _SPOT_OF_DISC = 2.0 / 9.0
 
@@ -35,20 +36,7 @@ def radial_coordinates(record, s0, box, out):
     at = 0
     for y in range(box[2], box[3]):
         for x in range(box[0], box[1]):
-            along = 0.0
-            square = 0.0
-            norm = 0.0
-            for i in range(3):
-                v = (
-                    record[ORIGIN + i]
-                    + (x + 0.5) * record[SIZE_X] * record[FAST + i]
-                    + (y + 0.5) * record[SIZE_Y] * record[SLOW + i]
-                )
-                along += v * s0[i]
-                square += v * v
-                norm += s0[i] * s0[i]
-            cosine = along / math.sqrt(square * norm)
-            value = math.sqrt(max(0.0, 1.0 - cosine * cosine)) / max(cosine, 1e-6)
+            value = _tangent(record, s0, x + 0.5, y + 0.5)
             out[at] = value
             low, high = min(low, value), max(high, value)
             at += 1
@@ -99,12 +87,69 @@ def fill_design(design, i, k, p, j, nx, ny, depth, radial):
 
 
 @jit
-def ring_departure(values, foreground, nx, depth, radial, mean, counts, exposure, design):
-    """χ² (4 degrees of freedom) of a level background of ``mean`` against one that varies with tan 2θ."""
-    n = summed_background(values, foreground, nx, depth, radial, counts, exposure, design)
-    if n < MIN_PIXELS * 2 or not mean > 0.0:
+def ring_departure(record, s0, box, values, foreground, depth, mean, counts, exposure):
+    """How clearly the background departs from a level of ``mean`` with the scattering angle: χ² of RING_BINS bins.
+
+    A score test with Huber's ψ, so that outlying pixels count little, on pixels with their images added up, in bins
+    across the box along the direction in which the scattering angle grows. counts, exposure : scratch.
+    """
+    nx = box[1] - box[0]
+    area = len(foreground)
+    counts[:area] = 0.0
+    exposure[:area] = 0.0
+    for j in range(depth):
+        for p in range(area):
+            value = values[j * area + p]
+            if value >= 0:
+                counts[p] += value
+                exposure[p] += 1.0
+    middle = _tangent(record, s0, 0.5 * (box[0] + box[1]), 0.5 * (box[2] + box[3]))
+    gx = _tangent(record, s0, 0.5 * (box[0] + box[1]) + 1.0, 0.5 * (box[2] + box[3])) - middle
+    gy = _tangent(record, s0, 0.5 * (box[0] + box[1]), 0.5 * (box[2] + box[3]) + 1.0) - middle
+    ny = area // nx
+    reach = 0.5 * (abs(gx) * nx + abs(gy) * ny)
+    if not reach > 0.0:
         return 0.0
-    return departure_from_constant(counts, exposure, design, n, RADIAL, mean)
+    scale = RING_BINS / (2.0 * reach)
+    total = np.zeros(RING_BINS)
+    known = np.zeros(RING_BINS)
+    sum_all = known_all = squares = n = 0.0
+    for p in range(area):
+        if foreground[p] or exposure[p] == 0.0:
+            continue
+        expected = exposure[p] * mean
+        root = math.sqrt(expected)
+        psi = min(max((counts[p] - expected) / root, -HUBER), HUBER)
+        place = reach + gx * (p % nx + 0.5 - 0.5 * nx) + gy * (p // nx + 0.5 - 0.5 * ny)
+        k = min(max(int(place * scale), 0), RING_BINS - 1)
+        total[k] += psi * root
+        known[k] += expected
+        sum_all += psi * root
+        known_all += expected
+        squares += psi * psi
+        n += 1.0
+    if n < 2 * MIN_PIXELS or not squares > 0.0:
+        return 0.0
+    out = 0.0
+    for k in range(RING_BINS):
+        if known[k] > 0.0:
+            out += (total[k] - sum_all * known[k] / known_all) ** 2 / known[k]
+    return out * n / squares
+
+
+@jit
+def _tangent(record, s0, x, y):
+    """tan 2θ at a position (px) of a panel."""
+    along = 0.0
+    square = 0.0
+    norm = 0.0
+    for i in range(3):
+        v = record[ORIGIN + i] + x * record[SIZE_X] * record[FAST + i] + y * record[SIZE_Y] * record[SLOW + i]
+        along += v * s0[i]
+        square += v * v
+        norm += s0[i] * s0[i]
+    cosine = along / math.sqrt(square * norm)
+    return math.sqrt(max(0.0, 1.0 - cosine * cosine)) / max(cosine, 1e-6)
 
 
 @jit

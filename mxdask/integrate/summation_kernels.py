@@ -122,9 +122,11 @@ def measure_boxes(records, panel, s0, box, plane, foreground, offset, values, re
                 used = n_background
                 result[INFORMATION] = used
                 if success and recipe[LOOK_FOR_RINGS] and mean > 0.0:
-                    radial_coordinates(records[panel[i]], s0, box[i], radial)
-                    if ring_departure(own, inside, nx, depth, radial, mean, level, exposure, design) > RING_CHI_SQUARED:
+                    record = records[panel[i]]
+                    chi2 = ring_departure(record, s0, box[i], own, inside, depth, mean, level, exposure)
+                    if chi2 > RING_CHI_SQUARED:
                         terms, kind, start = RADIAL, RING, mean
+                        radial_coordinates(record, s0, box[i], radial)
             if not plain or kind == RING:
                 spot_weights(inside, nx, weights)
                 shaped = background_under(

@@ -27,6 +27,7 @@ class ImageHeader:
     is_container : many images in the file (numbered from 1), not one.
     template : file-name template of one-image files; the path itself for a container.
     notes : things a user should know, e.g. values that were missing.
+    incomplete : which of the announced images are not there (yet), and why; "" when all are.
     serial : how the header names the detector, serial number included.
     lookups : look-up files (``mask``, ``gain`` …) that belong to the images.
     """
@@ -40,6 +41,7 @@ class ImageHeader:
     is_container: bool
     template: str
     notes: tuple[str, ...] = ()
+    incomplete: str = ""
     lookups: dict[str, str] = field(default_factory=dict)
     serial: str = ""
 

@@ -32,7 +32,9 @@ def _significant(analysis: Analysis) -> Section:
     section = Section("clusters", "Significant clusters")
     groups, grouping = _groups(analysis), analysis.grouping
     n = max(grouping.labels, default=0)
-    section.lead = f"{n} group{'s' if n != 1 else ''} by the error-weighted correlation of deviations from the mean of all crystals."
+    section.lead = (
+        f"{n} group{'s' if n != 1 else ''}, by the error-weighted correlation of crystals' deviations from their mean."
+    )
     figures = []
     if grouping.similarity is not None:
         order = pictures.leaf_order(grouping.linkage, len(groups))

@@ -112,7 +112,7 @@ def branch_rows(
     possible : unique reflections there are.
     """
     masks, totals = list(seen), [int(c) for c in counts]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for (a, b), (height, members) in zip(tree.linkage[:, :2].astype(int), tree.branches(), strict=True):
         masks.append(masks[a] | masks[b])
         totals.append(totals[a] + totals[b])

@@ -83,7 +83,7 @@ def content_key(experiment: Experiment, table: ReflectionTable) -> str:
 
 def by_crystal(table: ReflectionTable, n: int) -> list[ReflectionTable]:
     """Reflections of each of n crystals, ``id`` 0 … n - 1; a table without rows where there are none."""
-    parts = table.split_by("id")
+    parts = table.split_by("id") if len(table) else {}
     empty = table.select(np.zeros(0, dtype=np.int64))
     return [parts[i] if i in parts else empty.copy() for i in range(n)]
 

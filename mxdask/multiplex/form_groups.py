@@ -31,7 +31,7 @@ _SET = ("symmetrized.expt", "symmetrized.refl", "cosym.json")
 _FOUND = ("scale.json", "groups.json")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class FormGroups:
     """A form after cosym, scaling and grouping.
 
@@ -52,6 +52,10 @@ class FormGroups:
     cosym: dict[str, Any]
     scale: dict[str, Any]
     scaled: Scaled | None
+
+    def let_go(self) -> None:
+        """Give back the memory of the reflections; what reports show stays."""
+        self.tables, self.scaled = [], None
 
 
 def sort_form(

@@ -1,4 +1,4 @@
-"""Crystal forms: crystals whose cells are the same as far as the cells are known. All are kept, not the largest only."""
+"""Crystal forms: crystals whose cells are the same as far as they are known. All are kept, not only the largest."""
 
 from __future__ import annotations
 

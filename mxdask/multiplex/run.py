@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Flow
 from mxdask.io.atomic import replacing
@@ -176,7 +178,7 @@ def _usable(
 def _sort_forms(
     result: Result,
     experiments: ExperimentList,
-    tables: Sequence[ReflectionTable],
+    tables: list[ReflectionTable],
     params: Params,
     wishes: Wishes,
     out: Path,
@@ -202,6 +204,8 @@ def _sort_forms(
             for crystal in members:
                 fates.put(crystal.name, "unplaced", str(error), str(number))
             continue
+        for place in places:  # the form has its own copy in the common setting
+            tables[place] = tables[place].select(np.zeros(0, dtype=np.int64))
         for name, (fate, reason) in found.lost.items():
             fates.put(name, fate, reason, str(number))
         groups, reasons = honour(found.grouping, [c.name for c in found.crystals], wishes)
@@ -238,6 +242,7 @@ def _make_datasets(result: Result, params: Params, keep: frozenset[str], out: Pa
             made = _dataset(folder, (form, renamed[group]), found, members, params, flow, fates, keep)
             if made is not None:
                 result.datasets.append(made)
+        found.let_go()
         result.groups[form] = [renamed.get(g, g) for g in groups]
         for name, group in zip(names, result.groups[form], strict=True):
             fate, _, _, reason = fates.entries[name]

@@ -16,6 +16,7 @@ from bokeh.resources import Resources
 
 from mxdask import __version__
 from mxdask.io.atomic import replacing
+from mxdask.report.current import key_tag
 from mxdask.report.fate import fates
 from mxdask.report.markup import rows_table
 from mxdask.report.plots import Colours, palette
@@ -43,6 +44,7 @@ _PAGE = """<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+{key}
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>{css}</style>
@@ -64,7 +66,7 @@ _PAGE = """<!DOCTYPE html>
 
 
 def write_report(
-    path: str | Path, summaries: Mapping[str, Mapping[str, Any]], *, title: str, subtitle: str = ""
+    path: str | Path, summaries: Mapping[str, Mapping[str, Any]], *, title: str, subtitle: str = "", key: str = ""
 ) -> Path:
     """Write the report of a run, complete or not.
 
@@ -72,6 +74,7 @@ def write_report(
     ----------
     summaries : step → summary, in the order of the steps. What a summary does not hold is left out of the page.
     title : heading; subtitle : a line under it (default: which steps were done, and when this was written).
+    key : of the content, by which :func:`mxdask.report.current.is_current` knows the page again.
 
     Returns
     -------
@@ -79,19 +82,19 @@ def write_report(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    html = render(summaries, title=title, subtitle=subtitle)
+    html = render(summaries, title=title, subtitle=subtitle, key=key)
     with replacing(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return path
 
 
-def render(summaries: Mapping[str, Mapping[str, Any]], *, title: str, subtitle: str = "") -> str:
+def render(summaries: Mapping[str, Mapping[str, Any]], *, title: str, subtitle: str = "", key: str = "") -> str:
     """The page as a string."""
     steps = ", ".join(overview.STEP_NAMES.get(step, step) for step in summaries)
-    return page_of(build_sections(summaries), title=title, subtitle=subtitle or steps or "nothing done yet")
+    return page_of(build_sections(summaries), title=title, subtitle=subtitle or steps or "nothing done yet", key=key)
 
 
-def page_of(sections: Sequence[Section], *, title: str, subtitle: str) -> str:
+def page_of(sections: Sequence[Section], *, title: str, subtitle: str, key: str = "") -> str:
     """Any sections as one page that needs nothing else; those with nothing in them are left out."""
     sections = [s for s in sections if s.parts or s.lead]
     figures = {f"{s.key}-{i}-{j}": figure for s in sections for i, j, figure in _figures(s)}
@@ -99,7 +102,7 @@ def page_of(sections: Sequence[Section], *, title: str, subtitle: str) -> str:
     bokeh = Resources(mode="inline", components=["bokeh"], minified=True).render() if figures else ""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     return _PAGE.format(
-        title=escape(title), subtitle=f"{escape(subtitle)} · {now}",
+        title=escape(title), key=key_tag(key), subtitle=f"{escape(subtitle)} · {now}",
         css=_asset("style.css"), bokeh=bokeh, script=script, javascript=_asset("behaviour.js"), version=__version__,
         links="".join(f'<a href="#{s.key}">{escape(s.title)}</a>' for s in sections),
         sections="\n".join(_section_html(s, divisions) for s in sections),

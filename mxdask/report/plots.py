@@ -116,6 +116,26 @@ def heatmap(title: str, x: str, y: str, names: Sequence[str], start: float, valu
     return plot
 
 
+def colour_map(
+    title: str, x: str, y: str, value: str, values: np.ndarray, x_range: tuple[float, float],
+    y_range: tuple[float, float],
+) -> Any:  # fmt: skip
+    """A (rows, columns) map of values as colours; the first row is at the start of ``y_range``."""
+    if values.size == 0 or not np.isfinite(values).any():
+        return None
+    plot = new_figure(title, x, y)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    mapper = LinearColorMapper("Viridis256", low=low, high=max(high, low + 1e-9), nan_color="#f4f5f7")
+    (x0, x1), (y0, y1) = x_range, y_range
+    data = {"image": [values.astype(np.float32)], "x": [x0], "y": [y0], "dw": [x1 - x0], "dh": [y1 - y0]}
+    plot.image("image", "x", "y", "dw", "dh", source=ColumnDataSource(data), color_mapper=mapper)
+    ticker = BasicTicker(desired_num_ticks=5)
+    plot.add_layout(ColorBar(color_mapper=mapper, title=value, ticker=ticker, width=10), "right")
+    plot.x_range.range_padding = plot.y_range.range_padding = 0
+    plot.add_tools(HoverTool(tooltips=[(value, "@image"), (x, "$x{0.0}"), (y, "$y{0.0}")]))
+    return plot
+
+
 def per_image(
     title: str, y: str, names: Sequence[str], curves: Sequence[np.ndarray], first: Sequence[float],
     colours: Colours | None = None,

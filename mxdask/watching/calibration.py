@@ -2,7 +2,7 @@
 
 With them go the cell those sweeps agree on, and some of them that lend reflection profiles to weak ones. Everything a
 sweep's intensities depend on is so its own files, the parameters, and the calibration: sweeps that come later change
-nothing of those that are done (docs/decisions, "frozen calibration").
+nothing of those that are done (docs/decisions/0018).
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ def with_common(params: Params, process: ProcessParams) -> Params:
 
 
 def without_files(params: Params) -> Params:
-    """The same without data sets: groups and statistics only, as is enough while sweeps are still coming."""
-    return params.model_copy(update={"clustering": params.clustering.model_copy(update={"output_clusters": False})})
+    """The same without data sets: groups and statistics are enough while sweeps still come, and a first one counts."""
+    clustering = params.clustering.model_copy(update={"output_clusters": False, "min_cluster_size": 1})
+    return params.model_copy(update={"clustering": clustering})
 
 
 def combine(folders: Sequence[Path], params: Params, out: Path, flow: Flow) -> Result:

@@ -45,7 +45,7 @@ CONDITIONS = {
     "one species, errors 3 % shared by two mounts": Mixture(sizes=(30,), shared=0.03),
     "one species, sigmas 3 x too small": Mixture(sizes=(30,), sigma_wrong=3.0),
     "one species, sigmas 2 x too large": Mixture(sizes=(30,), sigma_wrong=0.5),
-    "one species, scales and B quite wrong": Mixture(sizes=(30,), b_error=10.0, scale_error=0.7),
+    "one species, scales and B quite wrong": Mixture(sizes=(30,), b_error=5.0, scale_error=0.7),
     "one species, resolution not known": Mixture(sizes=(30,), known_resolution=False, b_error=0.2),
     "one species, bad ones": Mixture(sizes=(30,), damaged=(0, 5), weak=(1,), half=(2,), alien=(3,)),
     "three species, bad ones": Mixture(damaged=(0,), weak=(1,), half=(2,), alien=(3,)),

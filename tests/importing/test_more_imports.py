@@ -68,16 +68,17 @@ def test_a_growing_sweep_is_imported_as_far_as_it_goes(tmp_path: Path, virtual: 
         (experiment,), summary = imported([master])
         assert experiment.scan is not None
         assert experiment.scan.image_range == (1, end)
-        (note,) = [n for n in summary["rows"][0]["notes"] if "only images" in n]
-        assert f"only images 1-{end} are there" in note
-        assert "import it again" in note
+        row = summary["rows"][0]
+        assert row["status"] == "ok" and row["bad_input"]
+        assert f"only images 1-{end} are there" in row["reason"]
+        assert "import it again" in row["reason"]
         with h5py.File(tmp_path / "a.h5", "r+") as file:
             file["data"][3] = frames(4)[3]
     write_data(tmp_path / "b.h5", frames(4))
     (experiment,), summary = imported([master])
     assert experiment.scan is not None
     assert experiment.scan.image_range == (1, 8)
-    assert summary["rows"][0]["notes"] == []
+    assert summary["rows"][0]["notes"] == [] and "bad_input" not in summary["rows"][0]
 
 
 @pytest.mark.parametrize("whole", [True, False])

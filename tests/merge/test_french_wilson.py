@@ -52,3 +52,21 @@ def test_expected_intensities_follow_the_fall_off():
     found = expected_intensities(rng.exponential(mean), np.ones(6000), s)
     assert np.median(np.abs(found / mean - 1)) < 0.15
     assert np.all(np.isinf(expected_intensities(np.ones(50), np.ones(50), s[:50])))
+
+
+def test_amplitudes_and_their_errors_are_right_on_average():
+    """Against the truth that made the data: no bias at any signal, and errors as large as said (back.md 22, B8)."""
+    rng = np.random.default_rng(1)
+    n = 20_000
+    s = rng.uniform(0.0, 0.4, n)
+    true = 1000 * np.exp(-15 * s) * rng.exponential(size=n)
+    sigma = 60 * rng.uniform(0.6, 1.5, n)
+    intensity = true + sigma * rng.normal(size=n)
+    found = french_wilson(intensity, sigma, np.zeros(n, bool), expected_intensities(intensity, np.ones(n), s))
+    error = found.amplitude - np.sqrt(true)
+    for low, high in ((-3, 0), (0, 1), (1, 3), (3, 10), (10, 1000)):
+        rows = (intensity / sigma >= low) & (intensity / sigma < high) & np.isfinite(error)
+        assert abs(error[rows].mean()) < 0.015 * np.sqrt(true[rows]).mean() + 3 * error[rows].std() / np.sqrt(
+            rows.sum()
+        )
+        assert np.sqrt(np.mean((error[rows] / found.sigma_amplitude[rows]) ** 2)) == pytest.approx(1.0, abs=0.1)

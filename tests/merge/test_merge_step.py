@@ -11,9 +11,9 @@ from mxdask.flow import Flow
 from mxdask.io.expt import read_expt
 from mxdask.io.mtz import write_merged, write_unmerged
 from mxdask.io.refl import read_refl, write_refl
-from mxdask.merge.columns import free_flags
 from mxdask.merge.export import asu_with_isym, batch_offsets, cambridge_frame, unmerged
-from mxdask.merge.params import ExportParams, Params
+from mxdask.merge.export_params import ExportParams
+from mxdask.merge.params import Params
 from mxdask.merge.step import merge, run, wavelength_groups
 from mxdask.models import Beam, ExperimentList
 
@@ -87,14 +87,6 @@ def test_each_wavelength_gets_its_columns(scaled, tmp_path):
 
 def test_wavelengths_are_grouped_by_gaps():
     assert [g for _, g in wavelength_groups([1.0, 0.9, 1.00005, 0.90001], 1e-4)] == [[1, 3], [0, 2]]
-
-
-def test_free_flags_depend_on_the_index_only():
-    hkl = np.random.default_rng(0).integers(-30, 30, (20000, 3))
-    flags = free_flags(hkl, 0.05)
-    assert set(np.unique(flags)) == set(range(20))
-    assert abs((flags == 0).mean() - 0.05) < 0.01
-    assert np.array_equal(free_flags(hkl[::-1], 0.05)[::-1], flags)
 
 
 def test_unmerged_mtz_holds_what_was_scaled(scaled, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 from scaled_sweeps import job, truth
 
 from mxdask.flow import Flow
@@ -54,11 +53,20 @@ def test_images_go_at_the_ends_only():
     assert summary["filtering"]["cycles"][0]["removed"] == []
 
 
-@pytest.mark.parametrize("limit", [{"max_percent_removed": 2.0}, {"min_completeness": 100.0}])
-def test_limits_hold(limit):
-    _, _, summary = filtered(*set_with_a_stranger(), stdcutoff=3.0, **limit)
+def test_no_more_goes_than_allowed():
+    _, _, summary = filtered(*set_with_a_stranger(), stdcutoff=3.0, max_percent_removed=2.0)
     assert all(r["status"] == "ok" for r in summary["rows"])
     assert "limit" in summary["filtering"]["reason"]
+
+
+def test_what_completes_the_data_stays():
+    experiments, reflections = set_with_a_stranger()
+    alone = np.abs(reflections["miller_index"]).max(axis=1) == 10
+    reflections = reflections.select(~alone | (reflections["id"] == 5))
+    _, _, summary = filtered(experiments, reflections, stdcutoff=3.0)
+    assert summary["rows"][5]["status"] == "failed"
+    _, _, summary = filtered(experiments, reflections, stdcutoff=3.0, min_completeness=95.0)
+    assert summary["rows"][5]["status"] == "ok"
 
 
 def test_ends_of_what_is_left():

@@ -13,8 +13,8 @@ from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Flow
 from mxdask.intensity.observations import select_observations
 from mxdask.io.expt import write_expt
-from mxdask.models import ExperimentList
 from mxdask.io.refl import write_refl
+from mxdask.models import ExperimentList
 from mxdask.scale.params import Params
 from mxdask.scale.step import excluded_images, run
 from mxdask.table import Flag, ReflectionTable

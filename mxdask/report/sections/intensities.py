@@ -11,6 +11,7 @@ from mxdask.report.markup import cards, note, rows_table, table
 from mxdask.report.plots import MAX_LINES, Colours, histogram, lines, per_crystal, per_image, scatter
 from mxdask.report.reading import Row, array, column, good_rows, mapping, name_of, names_of, number, rows_of
 from mxdask.report.section import Section
+from mxdask.report.sections import scaling as extras
 
 _MANY = 20
 
@@ -94,6 +95,7 @@ def scaling(summary: Mapping[str, Any], colours: Colours) -> Section:
     names = names_of(good)
     curves = rows_of(summary, "curves")
     images = rows_of(summary, "images")
+    filtering = mapping(summary.get("filtering"))
     section.plots(
         [
             *_curve_figures(curves, colours),
@@ -102,9 +104,15 @@ def scaling(summary: Mapping[str, Any], colours: Colours) -> Section:
             per_crystal("Agreement with the others", "Rmerge", names, {"Rmerge": column(good, "Rmerge")}),
             *image_figures(images, _SCALED_PER_IMAGE, colours, key=None),
             _error_model_figure(model),
+            extras.probability_figure(model),
+            extras.resolution_figure(mapping(summary.get("resolution"))),
+            *extras.absorption_figures(rows_of(summary, "absorption")),
+            *extras.filtering_figures(filtering, names_of(rows)),
         ]
     )  # fmt: skip
     section.add(_error_model_table(model))
+    section.add(extras.free_table(mapping(summary.get("free_set"))))
+    section.add(extras.filtering_table(filtering, names_of(rows)))
     return section
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mxdask.report.markup import Raw, cards, label, rows_table, table
-from mxdask.report.plots import bars, lines, per_crystal, scatter
+from mxdask.report.plots import bars, colour_map, lines, per_crystal, scatter
 from mxdask.report.reading import Row, array, column, good_rows, mapping, names_of, number, rows_of
 from mxdask.report.section import Section
 
@@ -44,6 +44,7 @@ def symmetry(summary: Mapping[str, Any], *, key: str = "symmetry") -> Section:
     section.plots(
         [
             _coordinates(summary),
+            _matrix(mapping(summary.get("cc_matrix"))),
             bars("Correlation of pairs of crystals", "R_ij", "pairs", edges[:-1], edges[1:], counts),
             per_crystal("Correlation with the others", "mean CC", names_of(good), {"CC": column(good, "mean_cc")}),
             lines(
@@ -82,6 +83,17 @@ def _coordinates(summary: Mapping[str, Any]) -> Any:
         groups,
         equal=True,
     )
+
+
+def _matrix(held: Row) -> Any:
+    """Correlations of crystals with each other in their final settings."""
+    values = held.get("values")
+    rows = [array(row) for row in values] if isinstance(values, list) else []
+    n = len(rows)
+    if n < 2 or any(len(row) != n for row in rows):
+        return None
+    edge = (0.5, n + 0.5)
+    return colour_map("Correlation of crystals with each other", "crystal", "crystal", "CC", np.array(rows), edge, edge)
 
 
 def _plain_table(title: str, rows: list[Row]) -> str:
