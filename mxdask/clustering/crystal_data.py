@@ -81,8 +81,8 @@ def on_one_scale(
 ) -> CrystalData:
     """Normalise by shells of resolution and give every crystal the scale that fits the mean of all.
 
-    The logarithm of a crystal's scale is a parabola in d*² where resolution is known. Observations are as :func:`merge_observations`
-    gives them.
+    The logarithm of a crystal's scale is a parabola in d*² where resolution is known. Observations are as
+    :func:`merge_observations` gives them.
 
     Parameters
     ----------
@@ -112,9 +112,7 @@ def on_one_scale(
     return CrystalData(crystal, reflection, value, var, expected, n_crystals)
 
 
-def _shells(
-    reflection: np.ndarray, n_reflections: int, d_star_sq: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _shells(reflection: np.ndarray, n_reflections: int, d_star_sq: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """(h,) shell of each reflection, equal numbers in each, and (h,) d*² from -1 to 1."""
     if d_star_sq is None:
         return np.zeros(n_reflections, dtype=np.int64), np.zeros(n_reflections)

@@ -60,6 +60,10 @@ class Partition:
     def n_groups(self) -> int:
         return int(self.label.max(initial=-1)) + 1
 
+    def score(self, evidence: Evidence) -> float:
+        """Support by the data less what so many groups need."""
+        return self.log_marginal - evidence.needed(self.label)
+
 
 def as_one(data: CrystalData) -> Partition:
     """All crystals in one group: differences between groups would count as errors."""
@@ -115,7 +119,7 @@ def divide(data: CrystalData, evidence: Evidence) -> np.ndarray:
     for start in [*starts, closest_pair(similarity)]:
         found = settle(data, start, one.noise)
         if found.n_groups > 1:
-            score = found.log_marginal - one.log_marginal - evidence.needed(found.label)
+            score = found.score(evidence) - one.log_marginal
             if score > best_score:
                 best, best_score = found.label, score
     return best
@@ -146,18 +150,18 @@ def find_partition(data: CrystalData, evidence: Evidence) -> Partition:
     if len(done) > 1:
         found = settle(data, label, found.noise)
     while found.n_groups > 1:
-        pair = least_different(data, found, evidence)
-        if pair is None:
+        margin, (g, k) = least_different(data, found, evidence)
+        joined = settle(data, np.where(found.label == k, g, found.label), found.noise)
+        if margin > 0 and found.score(evidence) >= joined.score(evidence):
             break
-        found = settle(data, np.where(found.label == pair[1], pair[0], found.label), found.noise)
+        found = joined
     return found
 
 
-def least_different(data: CrystalData, found: Partition, evidence: Evidence) -> tuple[int, int] | None:
-    """The two groups that data tell apart least, if that is not enough."""
-    margins = {pair: support(data, found.label, *pair, evidence) for pair in combinations(range(found.n_groups), 2)}
-    weakest = min(margins, key=lambda pair: margins[pair])
-    return weakest if margins[weakest] < 0 else None
+def least_different(data: CrystalData, found: Partition, evidence: Evidence) -> tuple[float, tuple[int, int]]:
+    """The two groups that data tell apart least, and the support for telling them apart."""
+    pairs = combinations(range(found.n_groups), 2)
+    return min((support(data, found.label, g, k, evidence), (g, k)) for g, k in pairs)
 
 
 def support(data: CrystalData, label: np.ndarray, g: int, k: int, evidence: Evidence) -> float:

@@ -72,9 +72,7 @@ def stand(data: CrystalData, found: Partition) -> Standing:
     return Standing(rows, signal, found.noise.u / spread, sigma_u / spread, share, share_sigma, margin)
 
 
-def judge(
-    standing: Standing, label: np.ndarray, decay: np.ndarray | None
-) -> tuple[np.ndarray, list[str], list[str]]:
+def judge(standing: Standing, label: np.ndarray, decay: np.ndarray | None) -> tuple[np.ndarray, list[str], list[str]]:
     """Labels with -1 for crystals that belong to none; flaw and reason of each ("" for sound members).
 
     A weak or damaged crystal whose group is beyond doubt stays in it, with its flaw named.

@@ -14,7 +14,7 @@ import numpy as np
 
 from mxdask.errors import FileError
 from mxdask.exchange.observed import Observed, diffracted, reflection_table
-from mxdask.exchange.plane import fitted_panel
+from mxdask.exchange.plane import fitted_panel, nominal_panel
 from mxdask.io.mtz import read_mtz
 from mxdask.lattice.cells import similar
 from mxdask.lattice.operators import constrain_crystal
@@ -166,10 +166,12 @@ def _experiment(
         Goniometer.single_axis(_TURN @ a.axis), scan, _crystal(sweep, mtz.spacegroup),
     )  # fmt: skip
     observed = _observed(columns, scan)
-    if a.oriented and a.distance > 0 and "XDET" in columns:
+    panel = None
+    if a.oriented and "XDET" in columns:
         s1 = diffracted(experiment, observed.hkl, observed.xyz[:, 2])
         panel = fitted_panel(observed.xyz[:, :2], s1, a.distance, a.size)
-        experiment = experiment.evolve(detector=None if panel is None else Detector((panel,)))
+    panel = panel or nominal_panel(observed.xyz[:, :2], a.distance, a.size)
+    experiment = experiment.evolve(detector=Detector((panel,)))
     return experiment, reflection_table(experiment, observed, oriented=a.oriented)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from mxdask.errors import FileError
 from mxdask.exchange.observed import Observed, diffracted, reflection_table
+from mxdask.exchange.plane import right_angled
 from mxdask.io.xds_ascii import XdsHkl, read_xds_hkl
 from mxdask.io.xparm import read_xparm
 from mxdask.models import Beam, Crystal, Detector, Experiment, Goniometer, ImageSet, Panel, Scan, new_identifier
@@ -80,7 +81,7 @@ def _experiment(hkl: XdsHkl, given: dict[str, np.ndarray], half: float) -> Exper
     one = {name: float(value[0]) for name, value in given.items()}
     real = np.stack([given[f"UNIT_CELL_{axis}-AXIS"] for axis in "ABC"]) @ turn.T
     group = gemmi.SpaceGroup(max(int(one["SPACE_GROUP_NUMBER"]), 1))
-    fast, slow = given["DIRECTION_OF_DETECTOR_X-AXIS"], given["DIRECTION_OF_DETECTOR_Y-AXIS"]
+    fast, slow = right_angled(given["DIRECTION_OF_DETECTOR_X-AXIS"], given["DIRECTION_OF_DETECTOR_Y-AXIS"])
     origin = (
         one["DETECTOR_DISTANCE"] * np.cross(fast, slow)
         - (one["ORGX"] - half) * one["QX"] * fast

@@ -7,12 +7,15 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import zarr
 
 from mxdask.errors import FileError
 from mxdask.images.zarr_shards import ShardReader
+
+if TYPE_CHECKING:
+    import zarr
 
 FRAMES, MASK = "frames", "mask"
 
@@ -154,6 +157,8 @@ def open_store(path: str | Path) -> zarr.Group:
     ------
     FileError : not a Zarr v3 group.
     """
+    import zarr
+
     _stamp(str(path))
     try:
         return zarr.open_group(path, mode="r")

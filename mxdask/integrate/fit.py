@@ -83,7 +83,13 @@ def candidates(measured: Measured) -> Measured:
         | Flag.FOREGROUND_INCLUDES_BAD_PIXELS
         | Flag.IN_POWDER_RING
     )
-    good = strong & ~measured.on_ring & (t["partiality"] > COMPLETE) & t.has_flags(Flag.INTEGRATED_SUM) & ~t.has_flags(bad, any=True)
+    good = (
+        strong
+        & ~measured.on_ring
+        & (t["partiality"] > COMPLETE)
+        & t.has_flags(Flag.INTEGRATED_SUM)
+        & ~t.has_flags(bad, any=True)
+    )
     return measured.select(np.flatnonzero(good))
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mxdask.integrate.foreground_kernels import copy_pieces
+
 
 @dataclass(frozen=True)
 class ForegroundPixels:
@@ -24,9 +26,9 @@ class ForegroundPixels:
     counts: np.ndarray
 
     def select(self, rows: np.ndarray) -> ForegroundPixels:
-        pixel_start, pixels = ranges(self.pixel_start, rows)
-        count_start, counts = ranges(self.count_start, rows)
-        return ForegroundPixels(pixel_start, self.uv[pixels], count_start, self.counts[counts])
+        pixel_start, uv = _pieces(self.uv, self.pixel_start, rows)
+        count_start, counts = _pieces(self.counts, self.count_start, rows)
+        return ForegroundPixels(pixel_start, uv, count_start, counts)
 
     @staticmethod
     def concat(parts: list[ForegroundPixels]) -> ForegroundPixels:
@@ -43,6 +45,15 @@ class ForegroundPixels:
 def starts(sizes: np.ndarray) -> np.ndarray:
     """(n + 1,) i8 offsets of n consecutive pieces."""
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def _pieces(values: np.ndarray, start: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """New starts, and the values, of the chosen rows."""
+    rows = np.asarray(rows, dtype=np.int64)
+    new = starts(np.diff(start)[rows])
+    out = np.empty((new[-1], *values.shape[1:]), dtype=values.dtype)
+    copy_pieces(values, start, rows, new, out)
+    return new, out
 
 
 def ranges(start: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

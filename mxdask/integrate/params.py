@@ -169,6 +169,10 @@ class Params(StepParams):
     profile: Profile = Field(default=Profile(), description="")
     background: Background = Field(default=Background(), description="")
     block: Block = Field(default=Block(), description="")
+    images_from: Literal["auto", "images", "zarr"] = Field(
+        default="auto",
+        description="read the original images or the Zarr stores of converted.expt; Auto: the stores if they are there",
+    )
     valid_foreground_threshold: float = Field(
         default=0.75, ge=0, le=1, description="leave out reflections with a smaller part of usable foreground pixels"
     )

@@ -11,6 +11,7 @@ import numpy as np
 from mxdask.errors import FileError, MxdaskError
 from mxdask.flow import Failed, Flow
 from mxdask.flow.runtime import successes
+from mxdask.images.image_source import with_images_from
 from mxdask.integrate.blocks import plan_blocks, rows_of_block
 from mxdask.integrate.fit import Learnt, Taught, fit_block, learn_part, part_of, scan_parts, taught_by
 from mxdask.integrate.measure import Measured, measure, measure_together
@@ -52,6 +53,7 @@ def run(
     """
     if reflections is None:
         raise MxdaskError("integrate: a reflection file is needed too (refined.refl), to learn the spots' widths from")
+    experiments = with_images_from(experiments, params.images_from, flow.run_dir)
     tables = _spots_of(experiments, reflections)
     widths, models = _profile_models(experiments, tables, params, flow)
     # The pixels of the spots are no longer needed: what follows carries numbers only.

@@ -16,7 +16,13 @@ log = logging.getLogger(__name__)
 
 
 def crystal_row(experiment: Experiment, model: Any, width: Any, result: Any) -> dict[str, Any]:
-    """One crystal as plain data: counts, means, and arrays per image."""
+    """One crystal as plain data: counts, means, and arrays per image.
+
+    Keys: sweep, identifier, status, reason, bad_input; of crystals that were integrated also n_spots, own_widths,
+    sigma_b, sigma_m (degrees), n_references, n_reflections, n_integrated_sum, n_integrated_prf, fraction_fitted,
+    mean_i_over_sigma_sum and _prf, mean_background (counts per pixel and image), mean_correlation, rocking_factor
+    (width of the rocking curve in units of σ_m), and ``per_image`` (:func:`per_image`).
+    """
     row: dict[str, Any] = {"sweep": experiment.name, "identifier": experiment.identifier}
     if isinstance(result, Failed):
         return row | {"status": "failed", "reason": result.reason, "bad_input": result.bad_input}
@@ -35,6 +41,8 @@ def crystal_row(experiment: Experiment, model: Any, width: Any, result: Any) -> 
         "n_reflections": len(t),
         "n_integrated_sum": int(summed.sum()),
         "n_integrated_prf": int(fitted.sum()),
+        "fraction_fitted": float(fitted.mean()) if len(t) else None,
+        "rocking_factor": result.profile.rocking,
         "mean_i_over_sigma_sum": _mean_ratio(t, "sum", summed),
         "mean_i_over_sigma_prf": _mean_ratio(t, "prf", fitted),
         "mean_background": _mean(t["background.mean"]),
@@ -45,7 +53,11 @@ def crystal_row(experiment: Experiment, model: Any, width: Any, result: Any) -> 
 
 
 def per_image(experiment: Experiment, table: ReflectionTable) -> dict[str, list[Any]]:
-    """Reflections by the image of their predicted centre; those whose centre lies outside the scan are not counted."""
+    """Reflections by the image of their predicted centre; those whose centre lies outside the scan are not counted.
+
+    Lists with an entry per image: image (numbers from 1), n_reflections, n_fitted, i_over_sigma (profile-fitted, or
+    summed where nothing was fitted), background, correlation; None where an image has no reflection.
+    """
     assert experiment.scan is not None
     first, last = experiment.scan.array_range
     z = table["xyzcal.px"][:, 2]

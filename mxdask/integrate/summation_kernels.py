@@ -130,8 +130,21 @@ def measure_boxes(records, panel, s0, box, plane, foreground, offset, values, re
             if not plain or kind == RING:
                 spot_weights(inside, nx, weights)
                 shaped = background_under(
-                    own, inside, nx, depth, radial, weights, recipe, limits, terms, start, level, exposure, design,
-                    keep, result,
+                    own,
+                    inside,
+                    nx,
+                    depth,
+                    radial,
+                    weights,
+                    recipe,
+                    limits,
+                    terms,
+                    start,
+                    level,
+                    exposure,
+                    design,
+                    keep,
+                    result,
                 )
                 if shaped > 0:
                     used, success = shaped, True

@@ -13,7 +13,6 @@ from mxdask.models.detector import Detector
 from mxdask.models.goniometer import Goniometer
 from mxdask.models.scan import Scan
 
-
 _NAMESPACE = uuid.UUID("6d78a55b-0000-5000-8000-6d7864617368")
 
 

@@ -155,6 +155,7 @@ def _merged(folder: Path, scaled: Scaled, params: Params, files: list[str]) -> d
         update={
             "d_min": params.merge.d_min or d_min,
             "d_max": params.merge.d_max or params.resolution.d_max,
+            "max_relative_sigma": given.get("max_relative_sigma", params.max_relative_sigma),
             "r_free_flags": params.merge.r_free_flags.model_copy(update=params.r_free_flags.model_dump())
             if "r_free_flags" not in given
             else params.merge.r_free_flags,

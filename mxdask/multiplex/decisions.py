@@ -22,7 +22,7 @@ class Decision:
     Attributes
     ----------
     crystal, identifier : who. form : number of the cell cluster, "" if none.
-    fate : kept, outlier, dropped, filtered, other cell, duplicate, unplaced, unscaled, unusable, unreadable.
+    fate : kept, outlier, weak, dropped, filtered, other cell, duplicate, unplaced, unscaled, unusable, unreadable.
     group : number of its group (or name of a pinned one), "" if none.
     reason : in words. user : keep, drop, pin:GROUP, or "".
     """

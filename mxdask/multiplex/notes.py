@@ -12,6 +12,17 @@ _DEVIATIONS, _FACTOR = 6.0, 2.0
 # B factors that differ by less are no damage (Å²).
 _LEAST_B = 5.0
 _LEAST_CRYSTALS = 5
+# A crystal this many times weaker adds a sixteenth of another's weight to what both saw, and noise to the rest.
+_TOO_WEAK = 4.0
+
+
+def too_weak(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Per crystal whether its mean I/σ is less than a quarter of the median; never with few crystals."""
+    strength = np.array([np.nan if r.get("I_over_sigma") is None else r["I_over_sigma"] for r in rows], dtype=float)
+    if len(rows) < _LEAST_CRYSTALS:
+        return [False] * len(rows)
+    with np.errstate(invalid="ignore"):
+        return [bool(w) for w in strength * _TOO_WEAK < np.nanmedian(strength)]
 
 
 def unusual(rows: Sequence[Mapping[str, Any]]) -> list[str]:

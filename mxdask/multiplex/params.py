@@ -70,6 +70,7 @@ class Clustering(StepParams):
         0.0, ge=0, le=100, description="least completeness", json_schema_extra={"unit": "%"}
     )
     min_multiplicity: float = Field(0.0, ge=0, description="least multiplicity")
+    weak_crystals: bool = Field(False, description="merge crystals with less than a quarter of the others' ⟨I/σ⟩, too")
     max_output_clusters: int = Field(10, ge=1, description="most data sets, the largest groups first")
 
 
@@ -97,6 +98,9 @@ class Params(StepParams):
     filtering: Filtering = Filtering()
     clustering: Clustering = Clustering()
     r_free_flags: RFreeFlags = RFreeFlags()
+    max_relative_sigma: float | None = Field(
+        4.0, gt=0, description="leave out of merged data what only a far weaker crystal saw, as process; None keeps all"
+    )
     decisions: str | None = Field(
         None, description="table of decisions to honour; Auto: decisions.csv in the output folder, if there"
     )

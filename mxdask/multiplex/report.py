@@ -35,7 +35,7 @@ _TABLE1 = (
     ("anomalous_multiplicity", "anomalous multiplicity", ".1f"), ("CC_anom", "CC<sub>anom</sub>", ".3f"),
     ("n_obs", "observations", "d"), ("n_unique", "unique", "d"),
 )  # fmt: skip
-_GOOD = {"kept": "ok", "filtered": "skipped", "outlier": "skipped", "dropped": "skipped"}
+_GOOD = {"kept": "ok", "filtered": "skipped", "weak": "skipped", "outlier": "skipped", "dropped": "skipped"}
 
 
 def write_page(path: Path, result: Result) -> None:

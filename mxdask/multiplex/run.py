@@ -23,7 +23,7 @@ from mxdask.multiplex.duplicates import find_duplicates
 from mxdask.multiplex.form_groups import FormGroups, sort_form
 from mxdask.multiplex.forms import Forms, find_forms, how_different
 from mxdask.multiplex.grouping import honour
-from mxdask.multiplex.notes import unusual
+from mxdask.multiplex.notes import too_weak, unusual
 from mxdask.multiplex.params import Params
 from mxdask.rundir import plain
 from mxdask.table import ReflectionTable
@@ -210,10 +210,12 @@ def _sort_forms(
             fates.put(name, fate, reason, str(number))
         groups, reasons = honour(found.grouping, [c.name for c in found.crystals], wishes)
         result.sorted[number], result.groups[number] = found, groups
-        remarks = unusual([r for r in found.scale["rows"] if r["status"] == "ok"])
-        for crystal, group, reason, remark in zip(found.crystals, groups, reasons, remarks, strict=True):
-            told = "; ".join(t for t in (reason, remark) if t)
-            fates.put(crystal.name, "kept" if group else "outlier", told, str(number), group)
+        rows = [r for r in found.scale["rows"] if r["status"] == "ok"]
+        for i, (crystal, remark, weak) in enumerate(zip(found.crystals, unusual(rows), too_weak(rows), strict=True)):
+            told = reasons[i] or remark
+            weak = weak and not params.clustering.weak_crystals and crystal.name not in wishes.keep
+            fate = "outlier" if not groups[i] else "weak" if weak else "kept"
+            fates.put(crystal.name, fate, told, str(number), groups[i])
 
 
 def _make_datasets(result: Result, params: Params, keep: frozenset[str], out: Path, flow: Flow, fates: _Fates) -> None:
@@ -234,7 +236,7 @@ def _make_datasets(result: Result, params: Params, keep: frozenset[str], out: Pa
         for group in chosen:
             number += 1
             renamed[group] = group if not group.isdigit() else str(number)
-            members = [i for i, g in enumerate(groups) if g == group]
+            members = [i for i, g in enumerate(groups) if g == group and fates.entries[names[i]][0] != "weak"]
             if len(members) < params.clustering.min_cluster_size or left == 0 or not params.clustering.output_clusters:
                 continue
             left -= 1

@@ -91,7 +91,7 @@ def scale_and_filter(
             pool.asu.group[good], groups.number[good], (scaled.intensity / scaled.g)[good],
             pool.inverse_d2[good], len(alive),
         )  # fmt: skip
-        cutoff = removal_cutoff(result.delta[alive], params.stdcutoff)
+        cutoff = removal_cutoff(result.delta[alive], params.stdcutoff, robust=params.robust)
         harmful = alive & (result.delta < cutoff.value)
         if params.mode == "image_group":
             harmful &= at_ends(groups.crystal, alive)

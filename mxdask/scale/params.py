@@ -137,6 +137,9 @@ class DeltaCCHalfFilter(StepParams):
     stdcutoff: float = Field(
         4.0, description="a ΔCC½ this many standard deviations below the mean of all takes a group out"
     )
+    robust: bool = Field(
+        False, description="median and its deviations in place of mean and standard deviation, which bad groups widen"
+    )
     max_cycles: int = Field(6, ge=1, description="cycles of scaling and filtering at most")
     max_percent_removed: float = Field(
         10.0, gt=0, le=100, description="observations taken out at most", json_schema_extra={"unit": "%"}

@@ -101,7 +101,7 @@ def calibrate(folder: Path, sweeps: Sequence[tuple[str, Path, str]], params: Par
         known.write(path)
     if not known.ok:
         return None
-    numbers = {k: tuple(v) if isinstance(v, list) else v for k, v in known.numbers.items()}
+    numbers: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in known.numbers.items()}
     return Calibration(folder=str(folder), fingerprint=key, **numbers)
 
 
@@ -116,7 +116,8 @@ def _learn(folder: Path, sweeps: Sequence[tuple[str, Path, str]], params: Params
     run.save_summary("import", {"step": "import", "rows": []})
     run.save_summary("find_spots", {"step": "find_spots", "rows": []})
     chain = Chain(params, run, flow)
-    chain.step("index", "import", "find_spots", **{"indexing.joint_indexing": False})
+    apart: dict[str, Any] = {"indexing.joint_indexing": False}
+    chain.step("index", "import", "find_spots", **apart)
     chain.step("refine", "index")
     refined, _ = run.load("refine")
     assert refined is not None

@@ -142,11 +142,9 @@ def _better_lattice(
         if failed:
             raise MxdaskError(str(failed))
         return first
+    common: dict[str, Any] = {"indexing.known_symmetry.unit_cell": cell}
     try:
-        chain.step(
-            "index", "import", "find_spots", source=first, models=calibration,
-            **{"indexing.known_symmetry.unit_cell": cell},
-        )  # fmt: skip
+        chain.step("index", "import", "find_spots", source=first, models=calibration, **common)
     except MxdaskError as error:
         if failed:
             raise MxdaskError(f"{failed}; with the cell of the others: {error}") from error

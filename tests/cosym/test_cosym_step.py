@@ -16,6 +16,8 @@ from mxdask.errors import FileError, MxdaskError, ParameterError
 from mxdask.flow import Flow
 from mxdask.intensity.asu import unpack
 from mxdask.intensity.merged_set import canonical_keys
+from mxdask.io.expt import write_expt
+from mxdask.io.refl import write_refl
 from mxdask.lattice.operators import point_group
 from mxdask.models.experiment import ExperimentList
 from mxdask.table import ReflectionTable
@@ -104,6 +106,24 @@ def test_order_of_crystals_and_workers_change_nothing() -> None:
         assert row["mean_cc"] == pytest.approx(rows[row["identifier"]]["mean_cc"], abs=1e-5)
 
 
+def test_identifiers_and_order_do_not_change_a_bit() -> None:
+    """Two imports draw other identifiers, and files may be named in any order."""
+    fake = fake_crystals(10, seed=11)
+    _, _, straight = solve(fake)
+    order = np.random.default_rng(1).permutation(10)
+    renamed = [fake.experiments[i].evolve(identifier=f"new-{i}") for i in order]
+    table = fake.reflections.copy()
+    table.identifiers = {i: f"new-{i}" for i in range(10)}
+    with Flow("threads", n_workers=2) as flow:
+        _, _, mixed = run(ExperimentList(renamed), table, Params(), flow=flow)
+    for row, i in zip(mixed["rows"], order, strict=True):
+        other = straight["rows"][i]
+        assert {k: v for k, v in row.items() if k not in ("identifier", "sweep")} == {
+            k: v for k, v in other.items() if k not in ("identifier", "sweep")
+        }
+    assert mixed["functional"] == straight["functional"]
+
+
 def test_same_input_gives_the_same_bits() -> None:
     fake = fake_crystals(8, seed=12)
     assert json.dumps(solve(fake)[2]) == json.dumps(solve(fake)[2])
@@ -181,3 +201,20 @@ def test_no_reflections() -> None:
     fake = fake_crystals(2, seed=1)
     with Flow("sync") as flow, pytest.raises(MxdaskError, match="no reflections"):
         run(fake.experiments, None, Params(), flow=flow)
+
+
+def test_reference_of_experiments_and_reflections(tmp_path: Path) -> None:
+    fake = fake_crystals(8, seed=15)
+    experiments, table, _ = solve(fake)
+    write_expt(tmp_path / "known.expt", experiments)
+    write_refl(tmp_path / "known.refl", table)
+    again, _, summary = solve(fake, reference=str(tmp_path / "known.expt"), cc_weights="sigma")
+    assert summary["space_group"] == "I 2 3"
+    for one, other in zip(experiments, again, strict=True):
+        assert one.crystal is not None
+        assert other.crystal is not None
+        quotient = np.linalg.inv(one.crystal.A) @ other.crystal.A
+        assert any(np.allclose(quotient, W, atol=1e-2) for W in point_group(one.crystal.space_group))
+    (tmp_path / "known.refl").unlink()
+    with pytest.raises(FileError, match=r"known.refl is missing"):
+        solve(fake, reference=str(tmp_path / "known.expt"))

@@ -117,3 +117,30 @@ def test_elbow() -> None:
     assert elbow(np.array([1600.0, 36.0, 35.0, 34.0, 33.0, 32.0])) == 2
     assert elbow(np.array([100.0, 60.0, 20.0, 10.0, 9.5, 9.0, 8.5])) == 3
     assert elbow(np.array([5.0, 4.0])) == 2
+
+
+def test_correlations_weighted_by_errors() -> None:
+    rng = np.random.default_rng(8)
+    sets = [
+        MergedSet(s.key, s.intensity, rng.uniform(0.1, 2.0, len(s))) for s in random_sets(3, IDENTITY, seed=4, size=80)
+    ]
+    lattice = point_group(gemmi.SpaceGroup("P 2 2 2"))
+    lists = ReflectionLists.of(sets, lattice)
+    group = SettingsGroup.of(IDENTITY, IDENTITY)
+    found = correlate(lists, lists, group, 0, PairRules(3, "sigma"))
+    general = [s.select(is_general(s.hkl, lattice)) for s in sets]
+    _, a, b = np.intersect1d(general[0].key, general[2].key, return_indices=True)
+    x, y = general[0].intensity[a], general[2].intensity[b]
+    w = 1 / (general[0].sigma[a] ** 2 + general[2].sigma[b] ** 2)
+    dx, dy = x - np.average(x, weights=w), y - np.average(y, weights=w)
+    assert found.r[0, 2] == pytest.approx(np.sum(w * dx * dy) / np.sqrt(np.sum(w * dx**2) * np.sum(w * dy**2)))
+    assert found.effective[0, 2] == pytest.approx(w.sum() ** 2 / np.sum(w**2))
+    assert found.n[0, 2] == len(a)
+
+
+def test_kernels_of_equivalents_against_plain_numpy() -> None:
+    ops = point_group(gemmi.SpaceGroup("P 4 3 2"))
+    hkl = np.random.default_rng(2).integers(-3, 4, (300, 3))
+    images = np.concatenate([hkl[None] @ ops.transpose(0, 2, 1), -hkl[None] @ ops.transpose(0, 2, 1)])
+    np.testing.assert_array_equal(canonical_keys(hkl, ops), np.max([pack(i) for i in images], axis=0))
+    np.testing.assert_array_equal(is_general(hkl, ops), np.all(images == hkl, axis=2).sum(axis=0) == 1)

@@ -285,15 +285,16 @@ def test_command(tmp_path, capsys):
 
 
 def test_plane_is_found_from_directions():
-    panel = Panel(
-        np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([-40.0, 45.0, -120.0]), (900, 900), (0.1, 0.1)
-    )
+    """Also on an arm: 30° in two theta."""
+    turn = rotation_matrix((1.0, 0.0, 0.0), np.deg2rad(30.0))
+    panel = Panel(turn @ [1.0, 0, 0], turn @ [0, -1.0, 0], turn @ [-40.0, 45.0, -120.0], (900, 900), (0.1, 0.1))
     rng = np.random.default_rng(0)
     xy = rng.uniform(0, 900, (200, 2))
     s1 = panel.lab_coord(panel.pixel_to_mm(xy))
     found = fitted_panel(xy, s1, 120.0, (900, 900))
     assert np.allclose(found.origin, panel.origin)
     assert found.pixel_size == pytest.approx((0.1, 0.1))
+    assert np.allclose(found.slow_axis, panel.slow_axis)
     assert fitted_panel(rng.uniform(0, 900, (200, 2)), s1, 120.0, (900, 900)) is None
     assert fitted_panel(xy[:5], s1[:5], 120.0, (900, 900)) is None
 

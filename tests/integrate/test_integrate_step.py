@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mxdask.errors import MxdaskError
+from mxdask.errors import FileError, MxdaskError
 from mxdask.flow import Flow
 from mxdask.geometry.kabsch import zeta
 from mxdask.geometry.predict_all import predict_all
@@ -343,3 +343,57 @@ def test_other_choices(sweep, serve) -> None:
     shells = integrate(sweep, "d_min=5", "d_max=9", "ice_rings=true")[1]
     assert shells["d"].min() >= 5 and shells["d"].max() <= 9
     assert shells.has_flags(Flag.IN_POWDER_RING).sum() == 0  # the first ring lies beyond 1/d² = 0.064
+
+
+def test_a_narrow_powder_ring_does_not_bias(sweep, serve) -> None:
+    """A ring 3 pixels wide (σ) and 25 times as bright as the rest; a level background is wrong by several σ there."""
+    detector, beam = sweep.experiment.detector, sweep.experiment.beam
+    gy, gx = np.indices((240, 240)) + 0.5
+    lab = detector.lab_of_pixels(np.zeros(240 * 240, int), np.column_stack([gx.ravel(), gy.ravel()]))
+    q = lab / np.linalg.norm(lab, axis=1, keepdims=True) / beam.wavelength - beam.s0
+    radius = np.linalg.norm(q, axis=1).reshape(240, 240)
+    pixel = np.mean(np.hypot(*np.gradient(radius)))
+    ice = np.random.default_rng(3).poisson(
+        10.0 * np.exp(-0.5 * ((radius - 0.258) / (3 * pixel)) ** 2), sweep.stack.frames.shape
+    )
+    serve(sweep, frames=(sweep.stack.frames + ice).astype(np.uint16))
+    biases = {}
+    for rings in (True, False):
+        table = integrate(sweep, f"glm.rings={rings}")[1]
+        near = table.select(np.abs(1 / table["d"] - 0.258) < 9 * pixel)
+        biases[rings] = {kind: pulls(sweep, near, kind) for kind in ("sum", "prf")}
+    for kind in ("sum", "prf"):
+        assert len(biases[True][kind]) > 100
+        assert abs(np.mean(biases[True][kind])) < 0.3 and np.std(biases[True][kind]) < 1.3
+        assert np.std(biases[False][kind]) > 2.0
+
+
+def test_shadowed_images_are_not_measured_and_an_unreadable_mask_is_an_error(sweep, serve, monkeypatch) -> None:
+    """The goniometer's arm covers the left half of the detector from image 15 on."""
+    stack_type = type(sweep.stack)
+    frames = sweep.stack.frames.copy()
+    frames[15:, :, :120] = 0
+
+    def shadowed(self, z: int) -> tuple[np.ndarray, ...]:
+        good = self.good.copy()
+        good[:, :120] = z < 15
+        return (good,)
+
+    monkeypatch.setattr(stack_type, "mask_of", shadowed)
+    serve(sweep, frames=frames)
+    table = integrate(sweep)[1]
+    x, z = table["xyzcal.px"][:, 0], table["xyzcal.px"][:, 2]
+    dark = (table["bbox"][:, 1] <= 120) & (table["bbox"][:, 4] >= 15)
+    assert not np.any(dark), "a spot wholly in the shadow is left out"
+    cut = (x < 110) & (z > 10) & (z < 15) & table.has_flags(Flag.FOREGROUND_INCLUDES_BAD_PIXELS)
+    assert cut.sum() > 3 and not np.any(table.has_flags(Flag.INTEGRATED_SUM)[cut])
+    for rows in (cut, x > 130):
+        pull = pulls(sweep, table.select(rows), "prf")
+        assert abs(np.median(pull)) < 0.6
+
+    def unreadable(self, z: int) -> tuple[np.ndarray, ...]:
+        raise FileError("mask.pickle: cannot be read")
+
+    monkeypatch.setattr(stack_type, "mask_of", unreadable)
+    with pytest.raises(MxdaskError, match=r"mask\.pickle"):
+        integrate(sweep)

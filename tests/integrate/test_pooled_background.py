@@ -12,7 +12,9 @@ def levels(true: np.ndarray, xy: np.ndarray, pixels: float = 300.0, seed: int = 
     n = len(true)
     mean = rng.poisson(true * pixels) / pixels
     xyz = np.column_stack([xy, np.zeros(n)])
-    return BackgroundLevels(rng.permutation(n).astype(np.uint64), np.zeros(n, np.int64), xyz, mean, np.full(n, pixels), np.zeros(n, bool))
+    return BackgroundLevels(
+        rng.permutation(n).astype(np.uint64), np.zeros(n, np.int64), xyz, mean, np.full(n, pixels), np.zeros(n, bool)
+    )
 
 
 def places(n: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from mxdask.multiplex.filtering import chi_squared, image_groups
 from mxdask.multiplex.forms import LARGEST_GAP, LEAST_GAP, find_forms, usual_gap
 from mxdask.multiplex.grouping import Grouping, honour
 from mxdask.multiplex.kept import Stages, stage_key
-from mxdask.multiplex.notes import unusual
+from mxdask.multiplex.notes import too_weak, unusual
 from mxdask.multiplex.params import DeltaCCHalf
 from mxdask.table import ReflectionTable
 
@@ -142,6 +142,7 @@ def test_unusual_crystals_are_remarked_on() -> None:
     rows += [{"I_over_sigma": 0.5, "Rmerge": 0.5, "B": 1.0}, {"I_over_sigma": 9.5, "Rmerge": 0.3, "B": 25.0}]
     remarks = unusual(rows)
     assert remarks[:9] == [""] * 9
+    assert too_weak(rows) == [False] * 9 + [True, False]
     assert remarks[9].startswith("weak") and remarks[10].startswith("damaged")
 
 

@@ -42,6 +42,14 @@ def test_a_crystal_of_another_kind_is_taken_out():
     json.dumps(summary)
 
 
+def test_bad_crystals_do_not_hide_each_other():
+    experiments, reflections = set_with_a_stranger()
+    _, _, summary = filtered(experiments, reflections, stdcutoff=8.0, max_cycles=1)
+    assert summary["filtering"]["cycles"][0]["removed"] == []
+    _, _, summary = filtered(experiments, reflections, stdcutoff=8.0, max_cycles=1, robust=True)
+    assert [r["crystal"] for r in summary["filtering"]["cycles"][0]["removed"]] == [5]
+
+
 def test_images_go_at_the_ends_only():
     experiments, reflections = set_with_a_stranger(frames=(40.0, 50.0))
     _, table, summary = filtered(experiments, reflections, mode="image_group", group_size=10, stdcutoff=5.0)

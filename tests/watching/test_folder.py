@@ -64,7 +64,9 @@ def test_a_master_that_promises_more_than_there_is(made: Path, tmp_path: Path) -
         shape = file[name].shape
         chunk = file[name].id.read_direct_chunk((0, 0, 0))[1]
         options = {"shape": (0, *shape[1:]), "maxshape": (None, *shape[1:]), "chunks": (1, *shape[1:])}
-        growing = file.create_dataset("growing", dtype=file[name].dtype, **options, compression=32008, compression_opts=(0, 2))
+        growing = file.create_dataset(
+            "growing", dtype=file[name].dtype, **options, compression=32008, compression_opts=(0, 2)
+        )
         growing.resize(5, axis=0)
         for k in range(5):
             growing.id.write_direct_chunk((k, 0, 0), chunk)
@@ -80,7 +82,9 @@ def test_a_master_that_promises_more_than_there_is(made: Path, tmp_path: Path) -
 
 def _datasets(file: h5py.File) -> list[str]:
     found: list[str] = []
-    file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) and item.ndim == 3 else None)
+    file.visititems(
+        lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) and item.ndim == 3 else None
+    )
     return found
 
 

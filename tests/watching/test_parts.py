@@ -33,7 +33,12 @@ def test_a_line_that_a_kill_cut_short_is_no_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("once", Until("once")), ("stopped", Until("stopped")), ("idle:600", Until("idle", 600)), ("sweeps:3", Until("sweeps", 3))],
+    [
+        ("once", Until("once")),
+        ("stopped", Until("stopped")),
+        ("idle:600", Until("idle", 600)),
+        ("sweeps:3", Until("sweeps", 3)),
+    ],
 )
 def test_stop_conditions(word: str, expected: Until) -> None:
     assert Until.of(word) == expected
@@ -79,9 +84,8 @@ def test_keys_tell_where_parts_end() -> None:
 
 
 def test_one_watcher_for_a_folder(tmp_path: Path) -> None:
-    with only_one(tmp_path):
-        with pytest.raises(MxdaskError, match="another mxdask watch"), only_one(tmp_path):
-            pass
+    with only_one(tmp_path), pytest.raises(MxdaskError, match="another mxdask watch"), only_one(tmp_path):
+        pass
     with only_one(tmp_path):
         pass
 
