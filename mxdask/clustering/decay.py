@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from mxdask.table import ReflectionTable
@@ -19,9 +21,11 @@ def sweep_decay(scaled: ReflectionTable, n_crystals: int) -> np.ndarray:
     if "inverse_scale_factor" not in scaled or "d" not in scaled or "xyzobs.px.value" not in scaled:
         return growth
     g, d, z = scaled["inverse_scale_factor"], scaled["d"], scaled["xyzobs.px.value"][:, 2]
-    good = (g > 0) & (d > 0) & np.isfinite(z)
-    for crystal in range(n_crystals):
-        rows = np.flatnonzero(good & (scaled["id"] == crystal))
+    good = np.flatnonzero((g > 0) & (d > 0) & np.isfinite(z))
+    order = good[np.argsort(scaled["id"][good], kind="stable")]
+    ends = np.searchsorted(scaled["id"][order], np.arange(n_crystals + 1))
+    for crystal, (begin, end) in enumerate(itertools.pairwise(ends)):
+        rows = order[begin:end]
         if len(rows) < _FEWEST or np.ptp(z[rows]) == 0:
             continue
         s2 = 0.25 / d[rows] ** 2

@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import zarr
-from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 
 from mxdask import __version__
 from mxdask.errors import FileError
@@ -214,6 +212,8 @@ def finish_store(store: ZarrStore, experiment: Experiment) -> Experiment:
     FileError : a block was not written.
     """
     if not store.is_complete:
+        import zarr  # here, as it takes a sixth of a second that runs without stores need not spend
+
         notes = store.notes()
         group = zarr.open_group(store.path, mode="r+")
         crc32 = np.concatenate([np.array(n.crc32, dtype=np.uint32) for n in notes])
@@ -260,6 +260,9 @@ def _frame_type(stack: ImageStack) -> tuple[tuple[int, int], str]:
 
 def _create(path: Path, stack: ImageStack, experiment: Experiment, attributes: dict[str, Any]) -> None:
     """Write the empty store under a temporary name and rename it."""
+    import zarr
+    from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
+
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     shape, block, codec = attributes["shape"], attributes["block"], attributes["codec"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mxdask.clustering.decay import sweep_decay
 from mxdask.clustering.groups import Groups, find_groups
 from mxdask.intensity.asu import map_to_asu
 from mxdask.intensity.cells import common_space_group, median_cell
@@ -78,6 +79,8 @@ def group_crystals(experiments: ExperimentList, reflections: ReflectionTable, se
         observations.experiment.astype(np.int32), asu.group.astype(np.int32), observations.intensity,
         np.sqrt(observations.variance), n, len(asu.unique), np.array(seeds, dtype=np.int64),
         d_star_sq=1.0 / cell.calculate_d_array(asu.unique) ** 2,
+        # Scaling mends what damage did to intensities; what it took to mend them tells.
+        decay=sweep_decay(reflections, n),
     )  # fmt: skip
     small = n <= MOST_IN_MATRIX
     return Grouping(

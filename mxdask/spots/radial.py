@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import convolve
 
 from mxdask.models import Beam, Panel
 from mxdask.spots.masking import pixel_d_star_sq
@@ -57,6 +56,8 @@ class RadialThreshold:
         image = (frame.astype(np.float64) - self._pedestal) / self._gain
         if self.params.blur is not None:
             image = np.where(usable, image, 0.0)  # codes for dead pixels must not leak into their neighbours
+            from scipy.ndimage import convolve  # slow to import, and seldom wanted
+
             image = convolve(image, _NARROW if self.params.blur == "narrow" else _WIDE, mode="constant")
         strong = usable & (image > self.levels(image, usable)[self.tables.bins])
         index = np.flatnonzero(strong)
