@@ -32,6 +32,7 @@ _MODULES = {
 }
 _READS_PIXELS = ("find_spots", "integrate")
 
+
 class GivenModels(Protocol):
     """Models from elsewhere (a calibrated geometry …) for the experiments of a step."""
 

@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "mxdask"
 FOUNDATION = {"errors", "text", "__init__"}
 STEPS = {"importing", "spots", "index", "refine", "integrate", "symmetry", "cosym", "scale", "merge"}
-TOOLS = {"lists", "bravais", "twotheta", "beamposition", "assess", "exchange"}  # small programs beside the chain, built as steps are
+# Small programs beside the chain, built as steps are.
+TOOLS = {"lists", "bravais", "twotheta", "beamposition", "assess", "exchange"}
 SHARED = {"models", "table", "params", "geometry", "lattice", "modelfit", "intensity"}
 ALLOWED: dict[str, set[str]] = {
     "models": set(),

@@ -137,7 +137,7 @@ class Flow:
                 return list(dask.compute(*nodes, **options))
 
     def _local_get(self) -> Callable[..., Any]:
-        """The function behind a scheduler's name: given the name, Dask would import distributed to look for a client."""
+        """The function behind a scheduler's name: for the name, Dask would import distributed and look for a client."""
         if self.scheduler == "processes":
             from dask.multiprocessing import get as get_in_processes
 
@@ -167,7 +167,8 @@ class Flow:
         """
         if self._client is None:
             return list(values)
-        return list(self._client.persist([self.task(_same, value, name=name) for value in values], optimize_graph=False))
+        tasks = [self.task(_same, value, name=name) for value in values]
+        return list(self._client.persist(tasks, optimize_graph=False))
 
     def forget_unused(self) -> None:
         """Delete checkpoints of earlier runs that this one, now complete, asked for no more.
