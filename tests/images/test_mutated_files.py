@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DATA
 from mutations import Case, make_cases
 
+DATA = Path(os.environ.get("MXDASK_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 RUNNER = Path(__file__).parents[1] / "mutation_runner.py"
 
 
