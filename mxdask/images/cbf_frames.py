@@ -2,65 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 import numpy as np
 
 from mxdask.errors import FileError
 from mxdask.images.cbf_kernels import decode_byte_offset
+from mxdask.images.file_per_image import FilePerImage
 from mxdask.io.cbf import CbfBinary, find_binary
 from mxdask.io.compressed import read_bytes
-from mxdask.io.templates import image_path
 
 
-@dataclass(frozen=True)
-class CbfSource:
-    """Images of a template (or a list of files); "frame" is the image number (or the place in the list)."""
-
-    template: str
-    paths: tuple[str, ...] = ()
-
-    def shape(self) -> None:
-        """Each file says its own."""
-
-    def files(self, frames: Iterable[int]) -> list[str]:
-        return [self.file_of(frame) for frame in frames]
+class CbfSource(FilePerImage):
+    """Images in CBF files. Bad pixels are negative values in them."""
 
     def dtype(self) -> np.dtype:
         return np.dtype(np.int32)
 
-    def file_of(self, frame: int) -> str:
-        return self.paths[frame] if self.paths else image_path(self.template, frame)
-
-    def check(self, first: int, last: int) -> None:
-        """Raise a FileError that names the first absent file of frames first..last."""
-        check_files(self.files(range(first, last + 1)))
-
     def open(self) -> CbfFrames:
         return CbfFrames(self)
-
-    def good_pixels(self) -> None:
-        """Bad pixels of a CBF are negative values; there is no separate mask."""
-
-
-def check_files(files: list[str]) -> None:
-    """Raise a FileError that says which files are absent (folders are listed once: cheap on network file systems)."""
-    present: dict[str, set[str]] = {}
-    absent = []
-    for name in files:
-        folder, base = os.path.split(name)
-        if folder not in present:
-            try:
-                present[folder] = set(os.listdir(folder or "."))
-            except OSError as error:
-                raise FileError(f"{folder}: cannot be listed ({error.strerror}), images are expected there") from error
-        if base not in present[folder]:
-            absent.append(name)
-    if absent:
-        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-        raise FileError(f"{absent[0]}: image file is missing{more}; copy it or cut the sweep with image_range=")
 
 
 class CbfFrames:

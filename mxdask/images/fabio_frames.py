@@ -3,46 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from mxdask.errors import FileError
-from mxdask.images.cbf_frames import check_files
-from mxdask.io.templates import image_path
+from mxdask.images.file_per_image import FilePerImage
 
 
-@dataclass(frozen=True)
-class FabioSource:
-    """One file per image; "frame" is the image number (or the place in the list of files)."""
-
-    template: str
-    paths: tuple[str, ...] = ()
-    first: int = 1
-
-    def shape(self) -> None:
-        """Each file says its own."""
-
-    def files(self, frames: Iterable[int]) -> list[str]:
-        return [self.file_of(frame) for frame in frames]
+class FabioSource(FilePerImage):
+    """Images in files that fabio reads."""
 
     def dtype(self) -> np.dtype:
         with open_image(self.file_of(self.first)) as image:
             return image.data.dtype
 
-    def file_of(self, frame: int) -> str:
-        return self.paths[frame] if self.paths else image_path(self.template, frame)
-
-    def check(self, first: int, last: int) -> None:
-        check_files(self.files(range(first, last + 1)))
-
     def open(self) -> FabioFrames:
         return FabioFrames(self)
-
-    def good_pixels(self) -> None:
-        """These formats carry no mask."""
 
 
 class FabioFrames:

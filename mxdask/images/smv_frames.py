@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 import numpy as np
 
 from mxdask.errors import FileError
-from mxdask.images.cbf_frames import check_files
+from mxdask.images.file_per_image import FilePerImage
 from mxdask.io.compressed import read_bytes
 from mxdask.io.smv import is_smv, parse_smv
-from mxdask.io.templates import image_path
 
 
-@dataclass(frozen=True)
-class SmvSource:
-    """Images of a template (or a list of files); "frame" is the image number (or the place in the list)."""
-
-    template: str
-    paths: tuple[str, ...] = ()
-    first: int = 1
-
-    def shape(self) -> None:
-        """Each file says its own."""
-
-    def files(self, frames: Iterable[int]) -> list[str]:
-        return [self.file_of(frame) for frame in frames]
+class SmvSource(FilePerImage):
+    """Images in SMV files."""
 
     def dtype(self) -> np.dtype:
         path = self.file_of(self.first)
         return np.dtype(parse_smv(read_bytes(path, 65536), path).dtype).newbyteorder("=")
 
-    def file_of(self, frame: int) -> str:
-        return self.paths[frame] if self.paths else image_path(self.template, frame)
-
-    def check(self, first: int, last: int) -> None:
-        check_files(self.files(range(first, last + 1)))
-
     def open(self) -> SmvFrames:
         return SmvFrames(self)
-
-    def good_pixels(self) -> None:
-        """SMV files carry no mask."""
 
 
 class SmvFrames:

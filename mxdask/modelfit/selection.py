@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mxdask.errors import MxdaskError
 from mxdask.geometry.mapping import wave_vectors
 from mxdask.modelfit.options import FitOptions
 from mxdask.models import Experiment, ExperimentList
@@ -58,14 +57,11 @@ def rows_by_experiment(reflections: ReflectionTable, mask: np.ndarray, n: int) -
 def observations(
     experiments: ExperimentList, reflections: ReflectionTable, options: FitOptions
 ) -> tuple[list[Observations], np.ndarray]:
-    """Usable reflections per experiment, sampled, and the (n,) mask of indexed rows that may not be used.
-
-    Raises
-    ------
-    MxdaskError : an indexed reflection has no variance.
-    """
+    """Usable reflections per experiment, sampled, and the (n,) mask of indexed rows that may not be used."""
     indexed = indexed_rows(reflections)
     usable = indexed & ~reflections.has_flags(Flag.OVERLOADED | Flag.NOT_SUITABLE_FOR_REFINEMENT, any=True)
+    # A position without variance has no weight: spots without counts, or tables of other programs.
+    usable &= np.all(reflections["xyzobs.mm.variance"] > 0, axis=1)
     parts = []
     excluded = indexed & ~usable
     places = rows_by_experiment(reflections, usable, len(experiments))
@@ -115,19 +111,13 @@ def _sample(rows: np.ndarray, experiment: Experiment, options: FitOptions) -> np
 
 def gather(reflections: ReflectionTable, rows: np.ndarray) -> Observations:
     """Rows of a table as the kernel wants them."""
-    variance = reflections["xyzobs.mm.variance"][rows]
-    if np.any(~(variance > 0)):
-        raise MxdaskError(
-            f"{np.count_nonzero(np.any(~(variance > 0), axis=1))} indexed reflections have no variance of their "
-            "position; was xyzobs.px.variance written by spot finding?"
-        )
     return Observations(
         rows,
         reflections["miller_index"][rows].astype(np.float64),
         reflections["entering"][rows].astype(np.bool_),
         reflections["panel"][rows].astype(np.int64),
         np.ascontiguousarray(reflections["xyzobs.mm.value"][rows]),
-        1.0 / variance,
+        1.0 / reflections["xyzobs.mm.variance"][rows],
     )
 
 

@@ -127,6 +127,21 @@ def test_one_failing_does_not_change_the_others(three):
         assert np.array_equal(a.crystal.A, b.crystal.A)
 
 
+def test_positions_without_variance_are_left_out_and_end_no_run(three):
+    experiments, table = three
+    everything = table.copy()
+    bad = np.flatnonzero(everything["id"] == 1)
+    variance = everything["xyzobs.mm.variance"].copy()
+    variance[bad] = 0.0
+    variance[np.flatnonzero(everything["id"] == 0)[:3]] = np.nan
+    everything["xyzobs.mm.variance"] = variance
+    _, out, summary = refine(experiments, everything)
+    assert [r["status"] for r in summary["rows"]] == ["ok", "failed", "ok"]
+    assert f"0 of {len(bad)} indexed reflections" in summary["rows"][1]["reason"]
+    used = out.has_flags(Flag.USED_IN_REFINEMENT)
+    assert np.all(out["xyzobs.mm.variance"][used] > 0)
+
+
 def test_permuting_crystals_permutes_results(three):
     experiments, table = three
     order = [2, 0, 1]
