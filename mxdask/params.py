@@ -166,12 +166,22 @@ def resolve(name: str, parameters: Iterable[str]) -> str:
             return outermost[0]
         if matches:
             raise ParameterError(f"{name!r} could mean {', '.join(matches)}: say which")
+    if (instead := _INSTEAD.get(name.rsplit(".", 1)[-1])) is not None:
+        raise ParameterError(f"there is no parameter {name!r}; {instead}")
     leaves: dict[str, str] = {}
     for p in sorted(paths, key=lambda path: path.count(".")):
         leaves.setdefault(p.rsplit(".", 1)[-1], p)
     close = difflib.get_close_matches(name.rsplit(".", 1)[-1], leaves, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(leaves[c] for c in close)}?" if close else "; --help lists them all"
     raise ParameterError(f"there is no parameter {name!r}{hint}")
+
+
+# What users of DIALS look for under these names.
+_INSTEAD = {
+    **dict.fromkeys(("nproc", "njobs"), "--workers N says how many threads or processes work"),
+    **dict.fromkeys(("experiments", "reflections"), "files have the names of their step; --output-dir DIR says where"),
+    **dict.fromkeys(("log", "verbosity"), "all that is printed is in mxdask.STEP.log, too, with more detail"),
+}
 
 
 def _is_subsequence(short: list[str], parts: list[str]) -> bool:

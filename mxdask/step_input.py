@@ -16,11 +16,24 @@ _MODELS: dict[str, tuple[str, ...]] = {
     "refine": ("beam", "detector"),
     "integrate": ("imageset", "beam", "detector", "goniometer", "scan"),
     "export": ("beam",),
+    "convert": ("imageset", "detector", "scan"),
+    **dict.fromkeys(
+        ("predict", "create_profile_model", "refine_bravais_settings", "rbs"),
+        ("beam", "detector", "goniometer", "scan"),
+    ),
+    "search_beam_position": ("beam", "detector"),
+    "spot_counts_per_image": ("beam", "detector"),
+    **dict.fromkeys(("estimate_gain", "find_bad_pixels", "image_average"), ("imageset", "detector")),
+    "find_hot_pixels": ("imageset", "detector", "scan"),
 }
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "index": ("xyzobs.px.value",),
     "refine": ("miller_index",),
     "integrate": ("miller_index",),
+    **dict.fromkeys(
+        ("create_profile_model", "refine_bravais_settings", "rbs", "check_indexing_symmetry"), ("miller_index",)
+    ),
+    **dict.fromkeys(("spot_counts_per_image", "detect_blanks", "find_hot_pixels"), ("xyzobs.px.value",)),
     **dict.fromkeys(("cosym", "symmetry", "scale", "merge", "export"), ("d",)),
 }
 
@@ -39,7 +52,7 @@ def check_steps(params: Params) -> None:
 
 
 def check_input(step: str, experiments: ExperimentList | None, reflections: ReflectionTable | None) -> None:
-    """Raise unless experiments and reflections can be what a step works on.
+    """Raise unless experiments and reflections can be what a step, or another command, works on.
 
     Models are asked for in all experiments, as files lack them altogether or not at all; whether there is a crystal
     is left to the steps, which leave out those without one. No reflections at all are a result of find_spots, which

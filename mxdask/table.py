@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mxdask.deferred import Deferred, Joined, Selected
 from mxdask.errors import MxdaskError
 
 
@@ -57,6 +58,10 @@ class ColumnSpec:
     unit: str
     doc: str
     by: str
+
+
+# Rows that lie within this many times their number are fetched when needed; for others the whole column is.
+_SPREAD = 4
 
 
 def _specs(text: str) -> dict[str, ColumnSpec]:
@@ -158,18 +163,19 @@ class ReflectionTable:
     Parameters
     ----------
     columns : name → array of shape (n,) or (n, width). Names in :data:`COLUMNS` are cast to their dtype; others
-        are kept as they are.
+        are kept as they are. A :class:`Deferred` column is fetched when it is asked for by name; copying, selecting
+        and joining tables leave it where it is.
     identifiers : value of the ``id`` column → experiment identifier.
     shoeboxes : pixels, one per row, or None.
     """
 
     def __init__(
         self,
-        columns: Mapping[str, np.ndarray] | None = None,
+        columns: Mapping[str, np.ndarray | Deferred] | None = None,
         identifiers: Mapping[int, str] | None = None,
         shoeboxes: Shoeboxes | None = None,
     ) -> None:
-        self._columns: dict[str, np.ndarray] = {}
+        self._columns: dict[str, np.ndarray | Deferred] = {}
         self.identifiers: dict[int, str] = dict(identifiers or {})
         self.shoeboxes = shoeboxes
         for name, values in (columns or {}).items():
@@ -187,7 +193,8 @@ class ReflectionTable:
         return cls(columns, identifiers)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
-        return "ReflectionTable", sorted(self._columns.items()), sorted(self.identifiers.items()), self.shoeboxes
+        columns = [(n, c.values() if isinstance(c, Deferred) else c) for n, c in sorted(self._columns.items())]
+        return "ReflectionTable", columns, sorted(self.identifiers.items()), self.shoeboxes
 
     def __len__(self) -> int:
         for values in self._columns.values():
@@ -201,19 +208,21 @@ class ReflectionTable:
         return iter(self._columns)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        try:
-            return self._columns[name]
-        except KeyError:
-            raise MxdaskError(
-                f"reflection table has no column {name!r} (it has {', '.join(sorted(self._columns))}); "
-                "was the step that writes it run?"
-            ) from None
+        column = self.stored(name)
+        if isinstance(column, Deferred):
+            column = self._columns[name] = column.values()
+        return column
 
     def __setitem__(self, name: str, values: Any) -> None:
         spec = COLUMNS.get(name)
-        array = np.asarray(values, dtype=None if spec is None else spec.dtype)
-        if spec is not None and spec.width > 1:
-            array = array.reshape(len(array), spec.width)
+        array: np.ndarray | Deferred
+        if isinstance(values, Deferred) and _is_as_registered(values, spec):
+            array = values
+        else:
+            values = values.values() if isinstance(values, Deferred) else values
+            array = np.asarray(values, dtype=None if spec is None else spec.dtype)
+            if spec is not None and spec.width > 1:
+                array = array.reshape(len(array), spec.width)
         if self._columns and len(array) != len(self):
             raise MxdaskError(f"column {name!r} has {len(array)} rows, the table {len(self)}")
         self._columns[name] = array
@@ -223,8 +232,23 @@ class ReflectionTable:
 
     @property
     def columns(self) -> dict[str, np.ndarray]:
-        """The columns themselves, name → array (not a copy)."""
-        return self._columns
+        """The columns themselves, name → array (not a copy); all of them are fetched."""
+        return {name: self[name] for name in self._columns}
+
+    def stored(self, name: str) -> np.ndarray | Deferred:
+        """A column as it is kept: fetched or not."""
+        try:
+            return self._columns[name]
+        except KeyError:
+            raise MxdaskError(
+                f"reflection table has no column {name!r} (it has {', '.join(sorted(self._columns))}); "
+                "was the step that writes it run?"
+            ) from None
+
+    def only(self, names: Iterable[str]) -> ReflectionTable:
+        """A table of those of the named columns that there are, without shoeboxes; the arrays are shared."""
+        wanted = set(names)
+        return ReflectionTable({n: c for n, c in self._columns.items() if n in wanted}, self.identifiers)
 
     def copy(self) -> ReflectionTable:
         """A table with its own set of columns; the arrays are shared until replaced."""
@@ -234,7 +258,20 @@ class ReflectionTable:
         """Rows by boolean mask or index array; identifiers are kept whole."""
         rows = np.asarray(rows)
         boxes = None if self.shoeboxes is None else self.shoeboxes.select(rows)
-        return ReflectionTable({k: v[rows] for k, v in self._columns.items()}, self.identifiers, boxes)
+        if any(isinstance(c, Deferred) for c in self._columns.values()):
+            rows = np.arange(len(self))[rows]
+            near = len(rows) == 0 or rows.max() - rows.min() < _SPREAD * len(rows)
+            columns = {n: Selected(c, rows) if near and isinstance(c, Deferred) else self[n][rows]
+                       for n, c in list(self._columns.items())}  # fmt: skip
+        else:
+            columns = {n: self[n][rows] for n in self._columns}
+        return ReflectionTable(columns, self.identifiers, boxes)
+
+    def rows(self, first: int, last: int) -> ReflectionTable:
+        """Rows first:last without their shoeboxes; nothing is copied."""
+        columns = {n: Selected(c, slice(first, last)) if isinstance(c, Deferred) else c[first:last]
+                   for n, c in self._columns.items()}  # fmt: skip
+        return ReflectionTable(columns, self.identifiers)
 
     def has_flags(self, flags: int, *, any: bool = False) -> np.ndarray:
         """(n,) rows with all bits of ``flags`` (or, with ``any``, at least one)."""
@@ -271,22 +308,41 @@ class ReflectionTable:
         if not parts:
             return ReflectionTable({}, identifiers)
         if len(parts) == 1:
-            return ReflectionTable(parts[0].columns, identifiers, parts[0].shoeboxes)
+            return ReflectionTable(parts[0]._columns, identifiers, parts[0].shoeboxes)
         names = [n for n in parts[0] if all(n in p for p in parts)]
         boxes = [p.shoeboxes for p in parts if p.shoeboxes is not None]
         return ReflectionTable(
-            {n: np.concatenate([p[n] for p in parts]) for n in names},
+            {n: _joined([p.stored(n) for p in parts]) for n in names},
             identifiers,
             Shoeboxes.concat(boxes) if boxes and len(boxes) == len(parts) else None,
         )
 
     def split_by(self, name: str) -> dict[int, ReflectionTable]:
-        """Tables of the rows that share a value of an integer column, keyed by it (ascending), row order kept."""
+        """Tables of the rows that share a value of an integer column, keyed by it (ascending), row order kept.
+
+        Where these lie together already, nothing is copied.
+        """
+        if len(self) == 0:
+            return {}
         values = self[name]
+        if self.shoeboxes is None and not np.any(values[1:] < values[:-1]):
+            keys, starts = np.unique(values, return_index=True)
+            ends = np.append(starts[1:], len(values))
+            return {int(k): self.rows(int(a), int(b)) for k, a, b in zip(keys, starts, ends, strict=True)}
         order = np.argsort(values, kind="stable")
         keys, starts = np.unique(values[order], return_index=True)
         ends = np.append(starts[1:], len(order))
         return {int(k): self.select(order[a:b]) for k, a, b in zip(keys, starts, ends, strict=True)}
+
+
+def _is_as_registered(column: Deferred, spec: ColumnSpec | None) -> bool:
+    shape = column.shape[1:]
+    return spec is None or (column.dtype == np.dtype(spec.dtype) and shape == (() if spec.width == 1 else (spec.width,)))
+
+
+def _joined(parts: list[np.ndarray | Deferred]) -> np.ndarray | Deferred:
+    arrays = [p for p in parts if not isinstance(p, Deferred)]
+    return np.concatenate(arrays) if len(arrays) == len(parts) else Joined(parts)
 
 
 def match_to_experiments(table: ReflectionTable, identifiers: list[str]) -> ReflectionTable:

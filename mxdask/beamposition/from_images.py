@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -15,8 +14,6 @@ from mxdask.errors import MxdaskError
 from mxdask.flow import Flow
 from mxdask.images.average import sum_images
 from mxdask.models import Detector, Experiment, ExperimentList
-
-log = logging.getLogger(__name__)
 
 
 def run_projection(experiments: ExperimentList, params: Params, flow: Flow) -> tuple[ExperimentList, dict[str, Any]]:

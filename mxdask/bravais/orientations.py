@@ -97,17 +97,6 @@ def misorientations(
             yield _misorientation(i, j, rotations[best], operators[j][best])
 
 
-def misorientation_matrix(crystals: Sequence[Crystal], operators: Sequence[np.ndarray]) -> np.ndarray:
-    """(n, n) degrees, symmetric, between all crystals; for many crystals that share their symmetry."""
-    own = np.array([c.U for c in crystals])
-    choices = [equivalent_orientations(c, ops) for c, ops in zip(crystals, operators, strict=True)]
-    out = np.zeros((len(crystals), len(crystals)))
-    for j, equivalents in enumerate(choices):
-        rotations = equivalents[None] @ own[:j, None].transpose(0, 1, 3, 2)
-        out[:j, j] = rotation_angles(rotations).min(axis=1) if j else 0.0
-    return out + out.T
-
-
 def _misorientation(i: int, j: int, R: np.ndarray, P: np.ndarray) -> Misorientation:
     vector = Rotation.from_matrix(R).as_rotvec(degrees=True)
     angle = float(np.linalg.norm(vector))

@@ -21,13 +21,11 @@ class LatticeGroup:
     ----------
     crystals : rows of the crystals (not of the experiments), ascending.
     to_common : (n, 3, 3) for each, h_common = P·h.
-    cell : (6,) median cell in the common setting (Å, degrees).
     settings : highest symmetry first, triclinic last; number of setting i is ``len(settings) - i``.
     """
 
     crystals: tuple[int, ...]
     to_common: np.ndarray
-    cell: np.ndarray
     settings: tuple[LatticeSetting, ...]
 
     def number(self, i: int) -> int:
@@ -75,5 +73,5 @@ def lattice_groups(crystals: list[Crystal], params: Params) -> list[LatticeGroup
             best_monoclinic_beta=params.best_monoclinic_beta,
             holohedries_only=True,
         )
-        groups.append(LatticeGroup(cluster.members, to_common, np.asarray(cell), tuple(settings)))
+        groups.append(LatticeGroup(cluster.members, to_common, tuple(settings)))
     return groups

@@ -12,7 +12,7 @@ from mxdask.bravais.params import Params, fit_options
 from mxdask.bravais.plan import LatticeGroup, crystals_of, lattice_groups
 from mxdask.bravais.summary import Row, crystal_name, failed_row, pooled, row_of, summary_json, table
 from mxdask.bravais.trial import COLUMNS, Trial, refine_in_setting
-from mxdask.errors import ParameterError
+from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Failed, Flow
 from mxdask.lattice.operators import abc_of
 from mxdask.models import Experiment, ExperimentList
@@ -61,7 +61,7 @@ def run(
 
     Raises
     ------
-    ParameterError : ``crystal_id`` names no crystal.
+    ParameterError : ``crystal_id`` names no crystal. MxdaskError : no setting could be refined.
     """
     crystals = crystals_of(experiments)
     if params.crystal_id is not None:
@@ -85,6 +85,9 @@ def run(
     ]
     results = [_collect(group, experiments, jobs, list(trials)) for group in groups]
     _log(results, names)
+    if not any(result.experiments for result in results):
+        reasons = dict.fromkeys(row.failure for result in results for row in result.rows if row.failure)
+        raise MxdaskError(f"no crystal could be refined in any setting: {'; '.join(reasons)}")
     return results, {"lattices": [r.summary() for r in results]}
 
 

@@ -27,7 +27,7 @@ class Row:
     number : 1 for triclinic. metric_fit : degrees. rmsd : mm, nan where the refinement failed.
     correlations : per operator of the lowest space group, the identity first.
     cell : (6,) refined (or median of the refined) cell. cb_op : from the input setting, a,b,c notation.
-    n_crystals : crystals that were refined in this setting. failure : why the refinement failed, or "".
+    failure : why the refinement failed, or "".
     """
 
     number: int
@@ -38,7 +38,6 @@ class Row:
     bravais: str
     cell: np.ndarray
     cb_op: str
-    n_crystals: int = 1
     failure: str = ""
 
     @property
@@ -65,7 +64,7 @@ def row_of(setting: LatticeSetting, number: int, trial: Trial, cb_op: str) -> Ro
 
 def failed_row(setting: LatticeSetting, number: int, cb_op: str, failure: str) -> Row:
     """The row of a crystal whose refinement failed."""
-    return Row(number, setting.delta, float("nan"), 0, (), setting.bravais, setting.cell, cb_op, 0, failure)
+    return Row(number, setting.delta, float("nan"), 0, (), setting.bravais, setting.cell, cb_op, failure)
 
 
 def pooled(rows: Sequence[Row], setting: LatticeSetting) -> Row:
@@ -79,8 +78,7 @@ def pooled(rows: Sequence[Row], setting: LatticeSetting) -> Row:
     correlations = tuple(_mean([r.correlations[k] for r in good]) for k in range(n_operators))
     cell = np.median([r.cell for r in good], axis=0)
     return Row(
-        rows[0].number, setting.delta, rmsd, int(spots.sum()), correlations, setting.bravais, cell, setting.cb_op,
-        len(good),
+        rows[0].number, setting.delta, rmsd, int(spots.sum()), correlations, setting.bravais, cell, setting.cb_op
     )  # fmt: skip
 
 

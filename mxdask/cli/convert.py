@@ -16,6 +16,7 @@ from mxdask.images.zarr_store import store_names
 from mxdask.io.expt import read_expt, write_expt
 from mxdask.models import Experiment, ExperimentList
 from mxdask.params import StepParams, parse
+from mxdask.step_input import check_input
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ def run_convert(command: str, words: Words) -> None:
     assert isinstance(params, Params)
     folder = words.output_dir
     experiments = read_expt(words.files[0])
+    check_input(command, experiments, None)
     copied: dict[str, Experiment] = {}
     done, failed = [], []
     with (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mxdask.cli.dispatch import Words
 from mxdask.cli.logs import step_log
+from mxdask.errors import ParameterError
 from mxdask.flow import Flow
 from mxdask.io.expt import read_expt
 from mxdask.params import parse
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 def run_demo(command: str, words: Words) -> None:
     """Make a small data set with known truth, run the whole chain on it, and say how near the result comes."""
+    if len(words.files) > 1:
+        raise ParameterError(f"{words.files[1]}: name one folder; `mxdask demo --help` tells what else can be said")
     folder = Path(words.files[0]) if words.files else words.output_dir / "mxdask-demo"
     params = parse(DemoParams, words.assignments)
     assert isinstance(params, DemoParams)

@@ -46,13 +46,23 @@ def sort_words(words: Sequence[str]) -> Words:
                     raise ParameterError(f"{name} needs a value")
                 value = rest.pop(0)
             _set_option(out, name, value)
-        elif word.startswith("--"):
+        elif word.startswith("-") and not os.path.exists(word):
             raise ParameterError(f"there is no option {word}; --help lists them")
         elif separator and not os.path.exists(word):
             out.assignments.append(word)
         else:
             out.files += _expanded(word)
     return out
+
+
+def _take_phil_files(words: Words) -> None:
+    """Parameters from the .phil files among the words; those on the command line win."""
+    files = [f for f in words.files if f.endswith(".phil")]
+    if files:
+        from mxdask.io.phil import assignments, read_phil
+
+        words.files = [f for f in words.files if f not in files]
+        words.assignments = [a for f in files for a in assignments(read_phil(f))] + words.assignments
 
 
 def _expanded(word: str) -> list[str]:
@@ -83,6 +93,8 @@ def dispatch(command: str, words: Sequence[str]) -> int:
         if sorted_words.help:
             print(_help(command))
             return 0
+        if command != "generate_mask":  # which takes shapes from such files
+            _take_phil_files(sorted_words)
         _function(command)(command, sorted_words)
         return 0
     except ParameterError as error:

@@ -20,7 +20,6 @@ from mxdask.merge.merge_files import write_merge
 from mxdask.merge.step import merge
 from mxdask.params import parse
 from mxdask.rundir import RunDirectory
-from mxdask.step_input import check_input
 from mxdask.text import text_table
 
 log = logging.getLogger(__name__)
@@ -68,7 +67,6 @@ def run_merge(command: str, words: Words) -> None:
     run = RunDirectory(words.output_dir)
     with step_log(run.path, command):
         experiments, reflections = read_inputs(command, words)
-        check_input(command, experiments, reflections)
         summary = write_merge(merge(experiments, reflections, params), params, run.path, params.output.mtz)
         run.save_summary(command, summary)
         for name in summary["files"]:
@@ -86,9 +84,8 @@ def run_export(command: str, words: Words) -> None:
     assert isinstance(params, export_params.Params)
     run = RunDirectory(words.output_dir)
     with step_log(run.path, command):
-        experiments, reflections = read_inputs(command, words)
-        if params.format != "json":  # spots have no resolution yet
-            check_input(command, experiments, reflections)
+        # Spots, which have no resolution yet, can be written as JSON.
+        experiments, reflections = read_inputs(command, words, check=params.format != "json")
         files, summary = export(experiments, reflections, params, run.path)
         run.save_summary(command, summary)
         for path in files:

@@ -28,6 +28,8 @@ def run_show(command: str, words: Words) -> None:
             print(f"{name}\n{describe_experiments(read_expt(name))}\n")
         elif name.endswith((".refl", ".pickle")):
             print(f"{name}\n{describe_table(read_refl(name))}\n")
+        elif name.lower().endswith((".mtz", ".hkl", ".sca", ".cif")):
+            raise ParameterError(f"{name}: show takes .expt, .refl and image files; `gemmi mtz` shows merged data")
         else:
             images.append(name)
     if images:
@@ -131,9 +133,9 @@ def describe_table(table: ReflectionTable) -> str:
     """Number of rows, flags, and the range of every column."""
     rows: list[list[Any]] = []
     for name in sorted(table):
-        values = np.asarray(table[name], dtype=float).reshape(len(table), -1)
         if len(table) == 0 or name == "flags":
             continue
+        values = np.asarray(table[name], dtype=float).reshape(len(table), -1)
         low, mean, high = values.min(axis=0), values.mean(axis=0), values.max(axis=0)
         rows.append([name, *(", ".join(f"{x:.4g}" for x in part) for part in (low, mean, high))])
     lines = [f"{len(table)} reflections of {len(table.identifiers)} experiment(s)"]

@@ -80,15 +80,14 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _write_page(path: Path, sweeps: list[tuple[str, int, Counts]]) -> None:
-    from bokeh.embed import file_html
-    from bokeh.layouts import column
-    from bokeh.resources import INLINE
-
+    from mxdask.report.page import page_of
     from mxdask.report.plots import per_image
+    from mxdask.report.section import Section
 
     names = list(dict.fromkeys(name for name, _, _ in sweeps))
     table = [asdict(c) | {"sweep": n, "image": i} for n, i, c in sweeps]
     first = [float(min(r["image"] for r in table if r["sweep"] == n)) for n in names]
+    section = Section("images", "Images")
     figures = []
     for title, unit, key in (
         ("Spots per image", "spots", "n_spots_total"),
@@ -98,9 +97,9 @@ def _write_page(path: Path, sweeps: list[tuple[str, int, Counts]]) -> None:
     ):
         values = [np.array([np.nan if r[key] is None else r[key] for r in table if r["sweep"] == n]) for n in names]
         figures.append(per_image(title, unit, names, values, first, {}))
+    section.plots(figures)
     with replacing(path) as temporary:
-        drawn = [f for f in figures if f is not None]
-        temporary.write_text(file_html(column(drawn, sizing_mode="stretch_width"), INLINE, "Spots per image"))
+        temporary.write_text(page_of([section], title="Spots per image", subtitle=", ".join(names)), encoding="utf-8")
     log.info("wrote %s", path)
 
 

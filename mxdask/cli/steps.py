@@ -9,6 +9,7 @@ from mxdask.cli.inputs import read_inputs
 from mxdask.cli.logs import step_log
 from mxdask.cli.parameters import parameters_of
 from mxdask.cli.process import complain_of_bad_input
+from mxdask.errors import ParameterError
 from mxdask.flow import Flow
 from mxdask.params import parse
 from mxdask.pipeline import run_step
@@ -28,6 +29,9 @@ def run_one(command: str, words: Words) -> None:
     assert model is not None
     assignments, images = words.assignments, words.files
     params = parse(model, assignments)
+    wrong = [f for f in images if command == "import" and f.endswith((".expt", ".refl", ".mtz"))]
+    if wrong:
+        raise ParameterError(f"{wrong[0]}: import takes image files; the steps after it take .expt and .refl files")
     run = RunDirectory(words.output_dir)
     with (
         step_log(run.path, command),

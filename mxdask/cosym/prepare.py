@@ -80,7 +80,8 @@ def collect(plan: Plan, prepared: list[Prepared | Failed], params: Params) -> tu
         else:
             for row in plan.rows:
                 if plan.crystal_of[row] == crystal and row not in reasons:
-                    reasons[row] = f"{len(merged)} reflections to {d_min:.2f} Å, fewer than min_reflections"
+                    limit = "" if d_min is None else f" to {d_min:.2f} Å"
+                    reasons[row] = f"{len(merged)} reflections{limit}, fewer than min_reflections"
     names, keys = [plan.names[c] for c in kept], [plan.keys[c] for c in kept]
     return Datasets(list(kept), list(kept.values()), names, keys, reasons), d_min or params.d_min
 

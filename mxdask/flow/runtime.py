@@ -18,7 +18,7 @@ from dask.delayed import Delayed, delayed
 from dask.local import get_sync
 from dask.threaded import get as get_in_threads
 
-from mxdask.errors import MxdaskError
+from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow.checkpoint import Checkpointed
 from mxdask.flow.failed import Failed, Guarded
 from mxdask.flow.progress import Bar
@@ -77,7 +77,7 @@ class Flow:
                 ) from error
             self._own_client = True
         elif self.scheduler != "sync":
-            raise MxdaskError(
+            raise ParameterError(
                 f"--scheduler {self.scheduler}: unknown; use threads, processes, sync, tcp://host:port "
                 "or a scheduler file"
             )

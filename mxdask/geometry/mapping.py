@@ -16,13 +16,11 @@ class MappedSpots:
 
     Attributes
     ----------
-    xyz_mm : (n, 3) mm, mm, radians (parallax removed).
     s1 : (n, 3) Å⁻¹, diffracted wave vector, laboratory frame, |s1| = 1/λ.
     rlp : (n, 3) Å⁻¹, reciprocal lattice point in the goniometer datum frame.
     entering : (n,) bool, s1·(s0 × axis) < 0.
     """
 
-    xyz_mm: np.ndarray
     s1: np.ndarray
     rlp: np.ndarray
     entering: np.ndarray
@@ -71,7 +69,7 @@ def map_spots(experiment: Experiment, panel: np.ndarray, xyz_mm: np.ndarray) -> 
     assert beam is not None and detector is not None and goniometer is not None
     s1 = wave_vectors(beam, detector, panel, xyz_mm[:, :2])
     rlp = to_datum_frame(goniometer, s1 - beam.s0, xyz_mm[:, 2])
-    return MappedSpots(xyz_mm, s1, rlp, is_entering(beam, goniometer, s1))
+    return MappedSpots(s1, rlp, is_entering(beam, goniometer, s1))
 
 
 def map_centroids(experiment: Experiment, table: ReflectionTable) -> ReflectionTable:

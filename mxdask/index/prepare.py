@@ -103,7 +103,7 @@ def _spots(experiment: Experiment, spots: ReflectionTable, chosen: np.ndarray, p
         first, last = params.image_range
         z = spots["xyzobs.px.value"][:, 2]
         chosen = chosen & (z >= first - 1) & (z < last)
-    rows = np.flatnonzero(chosen)
+    rows = np.flatnonzero(chosen & np.isfinite(spots["xyzobs.px.value"]).all(axis=1))
     table = ReflectionTable({name: spots[name][rows] for name in spots}, spots.identifiers)
     table[ORIGIN] = rows
     if "xyzobs.px.variance" not in table:

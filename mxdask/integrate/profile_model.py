@@ -26,6 +26,9 @@ SPOTS_AT_A_TIME = 500
 # Widths that vary along the scan are averaged over spots with a Gaussian of this many images (back.md 2.4: a window of
 # 51), where that many spots are left; elsewhere those of the whole scan stand in.
 SMOOTHING, FEWEST_AROUND = 8.5, 20
+# Counts so far from the predicted angle that less than this part of a Gaussian lies there are no Gaussian's: each lowers
+# log L by a fixed amount, as in DIALS. (Without a floor rounding would end the tail at some 8σ, with a cliff in L.)
+NEGLIGIBLE = 1e-10
 _SMALLEST, _LARGEST = np.deg2rad(1e-3), np.deg2rad(5.0)
 
 
@@ -182,7 +185,7 @@ def mosaicity(
     def log_likelihood(log_sigma: float) -> float:
         scale = 1.0 / (np.sqrt(2.0) * np.exp(log_sigma))
         part = 0.5 * np.abs(erf(high * scale) - erf(low * scale))
-        part = np.maximum(part, 1e-300)
+        part = np.maximum(part, NEGLIGIBLE)
         whole = np.bincount(owner, part, len(n))[seen]
         lost = of_spot[seen] * (total[seen] - 1.0) * np.log(whole)
         return float(np.sum(of_count * np.log(part)) - np.sum(lost))

@@ -57,7 +57,7 @@ def run(
     tables = _spots_of(experiments, reflections)
     widths, models = _profile_models(experiments, tables, params, flow)
     # The pixels of the spots are no longer needed: what follows carries numbers only.
-    plain = [ReflectionTable(t.columns, t.identifiers) for t in tables]
+    plain = [t.only(t) for t in tables]
     nodes = _nodes(flow, experiments, plain, models, widths, params)
     results = flow.compute(nodes, name="integrate")
     return _collect(experiments, models, widths, results)

@@ -43,7 +43,12 @@ class ScrewAxis:
 
 @dataclass(frozen=True, eq=False)
 class ScrewScore:
-    """Evidence for one screw axis."""
+    """Evidence for one screw axis.
+
+    Attributes
+    ----------
+    tested : False where no reflection was measured that could tell; the score is 0 then and decides nothing.
+    """
 
     axis: ScrewAxis
     score: float
@@ -53,6 +58,7 @@ class ScrewScore:
     mean_i_absent: float
     mean_isigi: float
     mean_isigi_absent: float
+    tested: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,11 +163,12 @@ def score_axis(axis: ScrewAxis, data: MergedSet, significance: float = 0.95) -> 
     used = (index > 0) & (index % axis.base == 0)
     present = used & (index % axis.repeat == 0)
     absent = used & ~present
+    ratio, cutoff = data.intensity / data.sigma, float(ndtri(significance))
     if not present.any() or not absent.any():
-        return ScrewScore(axis, 0.0, int(present.sum()), int(absent.sum()), 0.0, 0.0, 0.0, 0.0)
-    ratio = data.intensity / data.sigma
+        disproved = absent.any() and float(ratio[absent].mean()) > cutoff
+        return ScrewScore(axis, 0.0, int(present.sum()), int(absent.sum()), 0.0, 0.0, 0.0, 0.0, bool(disproved))
     z_present, z_absent = float(ratio[present].mean()), float(ratio[absent].mean())
-    score = _direct_score(z_present, ratio[absent], float(ndtri(significance)))
+    score = _direct_score(z_present, ratio[absent], cutoff)
     return ScrewScore(
         axis, score, int(present.sum()), int(absent.sum()), float(data.intensity[present].mean()),
         float(data.intensity[absent].mean()), z_present, z_absent,
@@ -186,12 +193,14 @@ def score_space_groups(
 ) -> tuple[list[ScrewScore], list[Candidate]]:
     """Screw axes, and space groups by the product of scores of axes they have and 1 - score of those they lack.
 
-    The likeliest comes first; ties go to the group with fewer screws, then to the lower number.
+    An axis that could not be tested has no say. The likeliest comes first; ties go to the group with fewer screws, then
+    to the lower number.
     """
     scores = [score_axis(axis, data, significance) for axis in screw_axes(point_setting)]
+    telling = [a for a in scores if a.tested]
     candidates = []
     for repeats, groups in candidates_of(point_setting).items():
-        factors = [a.score if repeats[a.axis.axis] % a.axis.repeat == 0 else 1.0 - a.score for a in scores]
+        factors = [a.score if repeats[a.axis.axis] % a.axis.repeat == 0 else 1.0 - a.score for a in telling]
         candidates.append(Candidate(groups, repeats, float(np.prod(factors))))
     candidates.sort(key=lambda c: (-round(c.score, 12), sum(c.repeats), c.groups[0].number))
     return scores, candidates

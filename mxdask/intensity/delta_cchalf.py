@@ -53,9 +53,6 @@ def leave_one_out(
 ) -> DeltaCCHalf:
     """ΔCC½ of every group, from sums: O(observations), however many groups there are.
 
-    Removing a group changes only the reflections it has observed, so the sums of a shell without it are those of
-    all data, less what these reflections gave, plus what is left of them.
-
     Parameters
     ----------
     hkl_asu_index : (n,) i8, any number that observations of one unique reflection share.
@@ -68,38 +65,134 @@ def leave_one_out(
     -------
     DeltaCCHalf : ``cc_half`` is NaN when no shell has two reflections observed twice or more.
     """
+    sums = _Sums.of(hkl_asu_index, group, intensity, d_star_sq, n_groups, n_shells)
     n_observations = np.bincount(group, minlength=n_groups)
-    order = np.argsort(hkl_asu_index, kind="stable")
-    hkl = np.asarray(hkl_asu_index)[order]
-    first = np.flatnonzero(np.diff(hkl, prepend=hkl[0] - 1)) if len(hkl) else np.zeros(0, np.int64)
-    m = len(first)
-    h = np.repeat(np.arange(m), np.diff(first, append=len(hkl)))
-    group, value = np.asarray(group, dtype=np.int64)[order], np.asarray(intensity, dtype=np.float64)[order]
-    shell = _shells(np.asarray(d_star_sq)[order][first], n_shells)
-
-    # Intensities as deviations from their reflection's mean: sums of squares then lose no digits.
-    n = np.bincount(h, minlength=m)
-    mean = np.bincount(h, value, m) / n
-    deviation = value - mean[h]
-    square = np.bincount(h, deviation**2, m)
-    centre = np.bincount(shell, mean, n_shells) / np.maximum(np.bincount(shell, minlength=n_shells), 1)
-    height = mean - centre[shell]
-
-    whole = _terms(n, np.zeros(m), square, height)
-    total = np.stack([np.bincount(shell, term, n_shells) for term in whole])
-
-    pair, pair_h, pair_group = _pairs(h, group, n_groups)
-    p = len(pair_h)
-    left_n = n[pair_h] - np.bincount(pair, minlength=p)
-    left_sum = -np.bincount(pair, deviation, p)
-    left_square = square[pair_h] - np.bincount(pair, deviation**2, p)
-    left = _terms(left_n, left_sum, left_square, height[pair_h])
-    cell = pair_group * n_shells + shell[pair_h]
-    change = np.stack([np.bincount(cell, a - b[pair_h], n_groups * n_shells) for a, b in zip(left, whole, strict=True)])
-    without = _cc_half(total[:, None, :] + change.reshape(4, n_groups, n_shells))
+    without = _cc_half(sums.without)
     per_group = np.where(n_observations > 0, without, np.nan)
-    cc_half = float(_cc_half(total[:, None, :])[0])
+    cc_half = float(_cc_half(sums.total[:, None, :])[0])
     return DeltaCCHalf(cc_half, per_group, cc_half - per_group, n_observations)
+
+
+def disagreement(
+    hkl_asu_index: np.ndarray,
+    group: np.ndarray,
+    intensity: np.ndarray,
+    variance: np.ndarray,
+    d_star_sq: np.ndarray,
+    n_groups: int,
+    n_shells: int = 10,
+    n_draws: int = 40,
+    seed: int = 0,
+) -> np.ndarray:
+    """How many standard deviations each group's ΔCC½ lies below (negative) what its errors would let expect.
+
+    A group that measures the same intensities as all others has a ΔCC½ that follows from the variances. It is drawn
+    ``n_draws`` times: the group's observations are replaced by what the others say, plus noise. A weak group may
+    lower CC½ a lot, as expected of it; one of another structure lowers it a little, but more than expected.
+
+    Parameters
+    ----------
+    As of :func:`leave_one_out`; ``variance`` (n,) of the intensities.
+
+    Returns
+    -------
+    (g,) NaN where nothing can be said.
+    """
+    sums = _Sums.of(hkl_asu_index, group, intensity, d_star_sq, n_groups, n_shells)
+    weight = 1.0 / np.asarray(variance, dtype=np.float64)[sums.order]
+    others = np.bincount(sums.h, weight)[sums.pair_h] - np.bincount(sums.pair, weight)
+    total = np.bincount(sums.h, weight * sums.deviation)[sums.pair_h] - np.bincount(sums.pair, weight * sums.deviation)
+    known = sums.left[0] > 0
+    others = np.where(known, others, 1.0)
+    mean = np.where(known, total / others, 0.0)
+    random = np.random.default_rng(seed)
+    draws = np.empty((n_draws, n_groups))
+    for row in draws:
+        true = mean + random.standard_normal(len(mean)) / np.sqrt(others)
+        noise = random.standard_normal(len(weight)) / np.sqrt(weight)
+        drawn = np.where(known[sums.pair], true[sums.pair] + noise, sums.deviation)
+        row[:] = _cc_half(sums.with_drawn(drawn))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = (float(_cc_half(sums.total[:, None, :])[0]) - draws.mean(axis=0)) / draws.std(axis=0, ddof=1)
+    return np.where(np.isfinite(z), z, np.nan)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What CC½ needs, of everything and of everything without each group.
+
+    Attributes
+    ----------
+    order : (n,) the observations by reflection; h, pair (n,): reflection, and (reflection, group) pair, of each.
+    deviation : (n,) intensity from its reflection's mean: sums of squares then lose no digits.
+    pair_h, pair_group : (p,) of each pair.
+    shell : (m,) of each reflection; height (m,): its mean, from the mean of the shell.
+    left : (3, p) number, sum and sum of squares of deviations without the pair.
+    total : (4, s) terms of all; without (4, g, s): of everything but a group.
+    """
+
+    order: np.ndarray
+    h: np.ndarray
+    pair: np.ndarray
+    deviation: np.ndarray
+    pair_h: np.ndarray
+    pair_group: np.ndarray
+    shell: np.ndarray
+    height: np.ndarray
+    left: np.ndarray
+    total: np.ndarray
+    without: np.ndarray
+
+    @classmethod
+    def of(
+        cls, hkl: np.ndarray, group: np.ndarray, intensity: np.ndarray, s: np.ndarray, n_groups: int, n_shells: int
+    ) -> _Sums:
+        """From observations, as :func:`leave_one_out` takes them."""
+        order = np.argsort(hkl, kind="stable")
+        hkl = np.asarray(hkl)[order]
+        first = np.flatnonzero(np.diff(hkl, prepend=hkl[0] - 1)) if len(hkl) else np.zeros(0, np.int64)
+        m = len(first)
+        h = np.repeat(np.arange(m), np.diff(first, append=len(hkl)))
+        group, value = np.asarray(group, dtype=np.int64)[order], np.asarray(intensity, dtype=np.float64)[order]
+        shell = _shells(np.asarray(s)[order][first], n_shells)
+
+        n = np.bincount(h, minlength=m)
+        mean = np.bincount(h, value, m) / n
+        deviation = value - mean[h]
+        square = np.bincount(h, deviation**2, m)
+        centre = np.bincount(shell, mean, n_shells) / np.maximum(np.bincount(shell, minlength=n_shells), 1)
+        height = mean - centre[shell]
+        whole = _terms(np.stack([n, np.zeros(m), square]), height)
+        total = np.stack([np.bincount(shell, term, n_shells) for term in whole])
+
+        # Removing a group changes only the reflections it has observed, so the sums of a shell without it are those
+        # of all data, less what these reflections gave, plus what is left of them.
+        pair, pair_h, pair_group = _pairs(h, group, n_groups)
+        p = len(pair_h)
+        left = np.stack([n[pair_h], np.zeros(p), square[pair_h]]) - _moments(pair, deviation, p)
+        cell = pair_group * n_shells + shell[pair_h]
+        change = [
+            np.bincount(cell, a - b[pair_h], n_groups * n_shells)
+            for a, b in zip(_terms(left, height[pair_h]), whole, strict=True)
+        ]
+        without = total[:, None, :] + np.stack(change).reshape(4, n_groups, n_shells)
+        return cls(order, h, pair, deviation, pair_h, pair_group, shell, height, left, total, without)
+
+    def with_drawn(self, deviation: np.ndarray) -> np.ndarray:
+        """(4, g, s) terms of everything, each group having these deviations (n,) instead of its own."""
+        _, n_groups, n_shells = self.without.shape
+        height = self.height[self.pair_h]
+        new = _terms(self.left + _moments(self.pair, deviation, len(self.pair_h)), height)
+        cell = self.pair_group * n_shells + self.shell[self.pair_h]
+        change = [
+            np.bincount(cell, a - b, n_groups * n_shells) for a, b in zip(new, _terms(self.left, height), strict=True)
+        ]
+        return np.asarray(self.without + np.stack(change).reshape(4, n_groups, n_shells))
+
+
+def _moments(pair: np.ndarray, deviation: np.ndarray, n_pairs: int) -> np.ndarray:
+    """(3, p) number, sum and sum of squares of the deviations of each pair."""
+    return np.stack([np.bincount(pair, v, n_pairs) for v in (np.ones(len(pair)), deviation, deviation**2)])
 
 
 def removal_cutoff(delta: np.ndarray, stdcutoff: float = 4.0, *, robust: bool = False) -> Cutoff:
@@ -139,14 +232,15 @@ def _pairs(h: np.ndarray, group: np.ndarray, n_groups: int) -> tuple[np.ndarray,
     return pair, pairs // n_groups, pairs % n_groups
 
 
-def _terms(n: np.ndarray, total: np.ndarray, square: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, ...]:
+def _terms(moments: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, ...]:
     """What a reflection gives to its shell: 1, mean, mean², Var/n; nothing unless it was observed twice or more.
 
     Parameters
     ----------
-    n, total, square : number, sum and sum of squares of deviations from any fixed value.
+    moments : (3, m) number, sum and sum of squares of deviations from any fixed value.
     height : that value, from a zero of the shell.
     """
+    n, total, square = moments
     several = n > 1
     count = np.where(several, n, 2)
     mean = np.where(several, height + total / count, 0.0)

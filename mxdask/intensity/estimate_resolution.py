@@ -21,6 +21,7 @@ WILSON_LIMIT = 16.0
 # Bins whose CC½ may be chance (Student's t, one-sided) do not take part in the fit.
 SIGNIFICANCE = 0.1
 _FEWEST_BINS = 4
+_ON_EDGE = 1e-9
 _DEGREE = 6
 _ROUNDS = 200
 
@@ -47,6 +48,8 @@ class ResolutionEstimate:
 def estimate_resolution(data: Unmerged, limit: float = 0.3, seed: int = 0) -> ResolutionEstimate | None:
     """Resolution at which a tanh curve through CC½ of random half sets reaches ``limit``.
 
+    All bins take part, with Fisher's weights (docs/decisions/0019-statistics-where-dials-differs.md).
+
     Returns
     -------
     None when there are too few bins to fit a curve.
@@ -56,25 +59,32 @@ def estimate_resolution(data: Unmerged, limit: float = 0.3, seed: int = 0) -> Re
     data, _ = without_wilson_outliers(data, WILSON_LIMIT)
     edges = counting_sorted_edges(data.inverse_d_squared, MOST_BINS, PER_BIN)
     cc, pairs = cc_half_in_bins(data, edges, seed=seed)
-    return correlation_limit(edges, cc, pairs, limit)
+    return correlation_limit(edges, cc, pairs, limit, significance=None)
 
 
 def correlation_limit(
-    d_edges: np.ndarray, cc: np.ndarray, pairs: np.ndarray, limit: float, significance: float = SIGNIFICANCE
+    d_edges: np.ndarray, cc: np.ndarray, pairs: np.ndarray, limit: float, significance: float | None = SIGNIFICANCE
 ) -> ResolutionEstimate | None:
     """Where a tanh curve through correlations of so many pairs per bin meets the limit.
 
-    Only significant correlations take part, all alike, as in DIALS. When none of these is below the limit although
-    there are others, they alone would say that the data are good to their edge: then all bins take part, with
-    weights √(n − 3) (Fisher's error of a correlation).
+    Without ``significance`` all bins take part, with weights √(n − 3) (Fisher's error of a correlation). With it only
+    those that chance would hardly give, all alike, as in DIALS. Where noise prevails, these are the ones that came
+    out high: when their curve never meets the limit although there are others, all take part after all.
     """
-    with np.errstate(invalid="ignore"):
-        usable = (cc > critical_correlation(pairs, significance)) & (cc > 0)
-    weight = np.ones(len(cc))
     known = np.isfinite(cc) & (pairs > 3)
-    if usable.any() and (cc[usable] > limit).all() and (known & ~usable).any():
-        usable, weight = known, np.sqrt(np.maximum(pairs - 3.0, 0.0))
+    if significance is not None:
+        with np.errstate(invalid="ignore"):
+            usable = (cc > critical_correlation(pairs, significance)) & (cc > 0)
+        found = _correlation_curve(d_edges, cc, usable, limit, np.ones(len(cc)))
+        to_the_edge = found is not None and found.d_min < d_edges[-1] * (1 + _ON_EDGE)
+        if not to_the_edge or not (known & ~usable).any():
+            return found
+    return _correlation_curve(d_edges, cc, known, limit, np.sqrt(np.maximum(pairs - 3.0, 0.0)))
 
+
+def _correlation_curve(
+    d_edges: np.ndarray, cc: np.ndarray, usable: np.ndarray, limit: float, weight: np.ndarray
+) -> ResolutionEstimate | None:
     def curve(x: np.ndarray, y: np.ndarray, where: np.ndarray) -> np.ndarray:
         return tanh_curve(x, y, where, weight[usable])
 

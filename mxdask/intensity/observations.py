@@ -114,6 +114,7 @@ def select_observations(table: ReflectionTable, choice: Choice, filters: Filters
         row, table["id"], table["miller_index"], intensity, variance, table["d"], _centroid(table), partiality, *sums
     )
     keep = np.isfinite(intensity) & (variance > 0) & (partiality >= filters.partiality_threshold)
+    keep &= table["miller_index"].any(axis=1)  # 0 0 0 is the beam itself: rows that nothing was indexed for
     for value, var in values.values():
         with np.errstate(invalid="ignore"):
             keep &= var > 0

@@ -25,17 +25,13 @@ def split_by_row(
     experiments: ExperimentList, reflections: ReflectionTable, rows: Sequence[int]
 ) -> list[tuple[ReflectionTable, float | None]]:
     """Reflections of each row, only the columns needed here, and the width (degrees) of its images, None for stills."""
-    id_of = reflections["id"]
-    needed = {k: v for k, v in reflections.columns.items() if k in _COLUMNS or k.startswith("intensity.")}
-    if np.any(np.diff(id_of) < 0):
-        order = np.argsort(id_of, kind="stable")
-        needed, id_of = {k: v[order] for k, v in needed.items()}, id_of[order]
-    first = np.searchsorted(id_of, np.arange(len(experiments) + 1))
-    parts = []
+    lean = reflections.only(n for n in reflections if n in _COLUMNS or n.startswith("intensity."))
+    by_id = lean.split_by("id")
+    parts, empty = [], lean.rows(0, 0)
     for row in rows:
         scan = experiments[row].scan
         width = None if scan is None or scan.is_still else scan.width
-        parts.append((ReflectionTable({k: v[first[row] : first[row + 1]] for k, v in needed.items()}), width))
+        parts.append((by_id.get(row, empty), width))
     return parts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +11,13 @@ import numpy as np
 from mxdask.errors import FileError
 from mxdask.io.expt import read_expt
 from mxdask.io.refl import read_refl
-from mxdask.models import Experiment, ExperimentList, new_identifier
+from mxdask.models import Experiment, ExperimentList, derived_identifier, new_identifier
 from mxdask.table import ReflectionTable, match_to_experiments
+
+log = logging.getLogger(__name__)
+
+# So many files may be kept open, to read columns when they are asked for; processes may have about a thousand.
+_MOST_OPEN = 100
 
 
 def load(
@@ -20,12 +26,12 @@ def load(
     """Experiments of all files in order, and the rows of all tables renumbered to them.
 
     With as many .refl as .expt files, they are paired in order; otherwise every table is matched to the whole list by
-    identifier. Models stay shared within a file.
+    identifier. Models stay shared within a file. Images that were processed twice (two lattices, other parameters) have
+    the same identifier in both results: in pairs of files the later one gets another, and a warning says so.
 
     Raises
     ------
-    FileError : a table belongs to none of the experiments, a file is given twice, or two experiments have one
-        identifier.
+    FileError : a table belongs to none of the experiments, a file is given twice, or two experiments are the same.
     """
     once: set[Path] = set()
     for name in refl_files:
@@ -33,12 +39,13 @@ def load(
             raise FileError(f"{name}: given twice, its reflections would count double; give each .refl file only once")
         once.add(path)
     lists = [read_expt(f) for f in expt_files]
-    tables = [read_refl(f) for f in refl_files]
-    joined = ExperimentList(_with_identifiers(lists), [h for part in lists for h in part.history])
+    tables = [read_refl(f, defer=len(refl_files) <= _MOST_OPEN) for f in refl_files]
+    paired = len(tables) == len(lists)
+    joined = ExperimentList(_with_identifiers(lists, expt_files, paired), [h for part in lists for h in part.history])
     if not tables:
         return joined, None
     parts = []
-    if len(tables) == len(lists):
+    if paired:
         base, sweeps = 0, 0
         for part, table, name in zip(lists, tables, refl_files, strict=True):
             identifiers = joined.identifiers[base : base + len(part)]
@@ -55,29 +62,54 @@ def load(
     return joined, ReflectionTable.concat(parts)
 
 
-def _with_identifiers(lists: list[ExperimentList]) -> list[Experiment]:
-    """Experiments of all lists; those without an identifier (old files) get one."""
+def _with_identifiers(lists: list[ExperimentList], files: Sequence[str | Path], paired: bool) -> list[Experiment]:
+    """Experiments of all lists; those without an identifier (old files) or with one that is taken get another."""
     out: list[Experiment] = []
-    seen: set[str] = set()
-    for part in lists:
+    seen: dict[str, tuple[str | Path, Experiment]] = {}
+    for part, file in zip(lists, files, strict=True):
         for experiment in part:
-            if experiment.identifier and experiment.identifier in seen:
-                raise FileError(
-                    f"two experiments have the identifier {experiment.identifier}; give each .expt file only once"
-                )
-            if not experiment.identifier:
-                experiment = experiment.evolve(identifier=new_identifier())
-            seen.add(experiment.identifier)
-            out.append(experiment)
+            identifier = experiment.identifier or new_identifier()
+            if identifier in seen:
+                first, other = seen[identifier]
+                if first == file or _is_same_result(experiment, other):
+                    raise FileError(
+                        f"{file}: {experiment.name} is in {first} already (both have the identifier {identifier}) "
+                        "and would count double; give it only once"
+                    )
+                if not paired:
+                    raise FileError(
+                        f"{file}: {experiment.name} has the identifier of another result from the same images, in "
+                        f"{first}; give as many .refl as .expt files, so that they can be told apart in pairs"
+                    )
+                log.warning(
+                    "%s: %s comes from the same images as in %s; both are used, as if they were different crystals",
+                    file, experiment.name, first,
+                )  # fmt: skip
+                while identifier in seen:
+                    identifier = derived_identifier("again", identifier)
+            seen[identifier] = file, experiment
+            out.append(experiment if identifier == experiment.identifier else experiment.evolve(identifier=identifier))
     return out
 
 
+def _is_same_result(one: Experiment, other: Experiment) -> bool:
+    """Whether two experiments of one identifier are copies: the same images and, to the last bit, the same crystal."""
+    ranges = [None if e.scan is None else e.scan.image_range for e in (one, other)]
+    bases = [np.zeros(0) if e.crystal is None else e.crystal.A for e in (one, other)]
+    return ranges[0] == ranges[1] and np.array_equal(*bases)
+
+
 def _adopt(table: ReflectionTable, part: ExperimentList, identifiers: list[str]) -> ReflectionTable:
-    """Give a table of experiments that had no identifiers the ones just drawn."""
-    if any(e.identifier for e in part) and table.identifiers:
+    """A table whose experiments are named as they are now: those without an identifier have one, some another."""
+    old = [e.identifier for e in part]
+    if old == identifiers:
         return table
     out = table.copy()
-    out.identifiers = dict(enumerate(identifiers))
+    renamed = dict(zip(old, identifiers, strict=True))
+    known = any(old) and table.identifiers
+    out.identifiers = (
+        {i: renamed.get(s, s) for i, s in table.identifiers.items()} if known else dict(enumerate(identifiers))
+    )
     return out
 
 

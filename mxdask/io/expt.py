@@ -44,11 +44,14 @@ def read_expt(path: str | Path, *, trusted_range_convention: str = "auto") -> Ex
     if not isinstance(content, dict) or content.get("__id__") != "ExperimentList":
         raise FileError(f"{path}: not an experiment list (.expt)")
     try:
-        return _Reader(content, path.resolve().parent, trusted_range_convention).experiments()
+        found = _Reader(content, path.resolve().parent, trusted_range_convention).experiments()
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise FileError(f"{path}: damaged experiment list ({type(error).__name__}: {error})") from error
     except MxdaskError as error:
         raise FileError(f"{path}: {error}") from error
+    if not found:
+        raise FileError(f"{path}: it holds no experiment; give one that an earlier step wrote")
+    return found
 
 
 class _Reader:

@@ -24,11 +24,11 @@ def open_hdf5(path: str | Path) -> h5py.File:
         raise FileError(f"{path}: no such file")
     try:
         return h5py.File(path, "r", libver="latest", swmr=True)
-    except (OSError, ValueError):
+    except (OSError, RuntimeError, ValueError):
         pass  # files of old layout versions cannot be opened for SWMR
     try:
         return h5py.File(path, "r")
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:200]
         what = "the file is cut off" if "truncated" in reason else "cannot be read as HDF5"
         raise FileError(f"{path}: {what} ({reason}); copy the file again") from error

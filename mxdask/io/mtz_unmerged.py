@@ -24,7 +24,6 @@ class UnmergedMtz:
     ----------
     hkl : (n, 3) i4, as measured (M/ISYM undone).
     intensity, sigma : (n,) columns I and SIGI.
-    batch : (n,) batch numbers.
     sweep : (n,) 0, 1, …: runs of consecutive batches.
     image : (n,) 1, 2, …: place within the sweep.
     first_batches : (s,) batch number of the first image of each sweep.
@@ -33,7 +32,6 @@ class UnmergedMtz:
     hkl: np.ndarray
     intensity: np.ndarray
     sigma: np.ndarray
-    batch: np.ndarray
     sweep: np.ndarray
     image: np.ndarray
     first_batches: np.ndarray
@@ -62,7 +60,7 @@ def read_unmerged(path: str | Path) -> UnmergedMtz:
         np.ascontiguousarray(mtz.make_miller_array(), dtype=np.int32),
         np.array(mtz.column_with_label("I").array, dtype=np.float64),
         np.array(mtz.column_with_label("SIGI").array, dtype=np.float64),
-        batch, sweep, batch - starts[sweep] + 1 if len(batch) else batch, starts, mtz.get_cell(), mtz.spacegroup,
+        sweep, batch - starts[sweep] + 1 if len(batch) else batch, starts, mtz.get_cell(), mtz.spacegroup,
     )  # fmt: skip
 
 

@@ -27,7 +27,6 @@ class NexusAxis:
     """One link of a chain. ``values`` in mm or degrees, one per image or a single one; vectors in the lab frame."""
 
     name: str
-    path: str
     is_rotation: bool
     vector: np.ndarray
     offset: np.ndarray
@@ -96,8 +95,7 @@ def _axis(dataset: h5py.Dataset, path: str) -> NexusAxis:
             "three numbers, not all zero, and at least one value are needed"
         )
     return NexusAxis(
-        dataset.name.rsplit("/", 1)[-1], dataset.name, is_rotation,
-        TO_LAB @ vector + 0.0, TO_LAB @ offset + 0.0, values, dataset,
+        dataset.name.rsplit("/", 1)[-1], is_rotation, TO_LAB @ vector + 0.0, TO_LAB @ offset + 0.0, values, dataset
     )  # fmt: skip
 
 

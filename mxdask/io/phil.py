@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from mxdask.errors import FileError
@@ -31,6 +32,23 @@ def read_phil(path: str | Path) -> PhilItems:
     if end != len(tokens):
         raise FileError(f"{path}: a closing brace too many")
     return items
+
+
+def assignments(items: PhilItems, prefix: str = "") -> Iterator[str]:
+    """``name=value`` words; a block of a repeated scope begins with its first parameter, set or not.
+
+    Names of files are left out: they belong to the program that the phil file was written for.
+    """
+    for name, value in items:
+        path = f"{prefix}{name}"
+        if isinstance(value, list):
+            if path == "untrusted":
+                panel = next((v for n, v in value if n == "panel" and isinstance(v, str)), "None")
+                yield f"untrusted.panel={panel}"
+                value = [(n, v) for n, v in value if n != "panel"]
+            yield from assignments(value, f"{path}.")
+        elif not name.startswith(".") and prefix.split(".")[0] not in ("output", "input") and value != "None":
+            yield f"{path}={value}"
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:

@@ -11,12 +11,13 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from mxdask.deferred import Deferred, pieces
 from mxdask.errors import FileError
 from mxdask.io.atomic import replacing
+from mxdask.io.refl_columns import MAGIC, Content, FileColumn, OpenFile, content_of
 from mxdask.io.refl_pickle import is_refl_pickle, read_refl_pickle
 from mxdask.table import COLUMNS, ReflectionTable, Shoeboxes
 
-_MAGIC = "dials::af::reflection_table"
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _TYPES: dict[str, tuple[str, int]] = {
     "bool": ("?", 1),
@@ -31,10 +32,18 @@ _TYPES: dict[str, tuple[str, int]] = {
 }
 _TAGS = {(np.dtype(t).str, width): tag for tag, (t, width) in _TYPES.items()}
 _BIN_LIMIT = 2**32 - 1
+# Columns of files larger than this (bytes) stay there until they are asked for.
+_LARGE = 32 * 1024**2
+# Rows written at a time of columns that are not in memory.
+_PIECE = 1 << 21
 
 
-def read_refl(path: str | Path) -> ReflectionTable:
+def read_refl(path: str | Path, *, defer: bool = True) -> ReflectionTable:
     """Read a .refl file of any DIALS version.
+
+    Parameters
+    ----------
+    defer : columns of a large file are read when first asked for, until when the file is kept open.
 
     Raises
     ------
@@ -42,41 +51,40 @@ def read_refl(path: str | Path) -> ReflectionTable:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        file = OpenFile(path)
+        start = file.read(0, 256)
+        if is_refl_pickle(start):
+            return read_refl_pickle(path.read_bytes(), path)
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror}); give an existing .refl file") from error
-    if is_refl_pickle(content):
-        return read_refl_pickle(content, path)
     try:
-        if content.startswith(_HDF5_SIGNATURE):
+        if start.startswith(_HDF5_SIGNATURE):
             return _read_hdf5(path)
-        magic, version, body = msgpack.unpackb(content, strict_map_key=False, raw=False, max_bin_len=_BIN_LIMIT)
-        if magic != _MAGIC or version not in (1, 2):
-            raise ValueError(f"starts with {magic!r}, version {version}")
-        return _from_body(body, path)
+        return _table(file, content_of(file), defer and file.size > _LARGE)
     except (ValueError, KeyError, TypeError, struct.error, msgpack.UnpackException) as error:
         raise FileError(f"{path}: not a complete DIALS reflection file ({error}); make it again") from error
 
 
-def _from_body(body: dict[str, Any], path: Path) -> ReflectionTable:
-    n = int(body["nrows"])
-    columns: dict[str, np.ndarray] = {}
+def _table(file: OpenFile, content: Content, defer: bool) -> ReflectionTable:
+    n = content.n_rows
+    columns: dict[str, np.ndarray | Deferred] = {}
     shoeboxes = None
-    for name, (tag, (rows, raw)) in body["data"].items():
-        if rows != n:
-            raise ValueError(f"column {name} has {rows} of {n} rows")
-        if tag == "Shoebox<>":
-            shoeboxes = _decode_shoeboxes(raw, n)
-        elif tag in _TYPES:
-            dtype, width = _TYPES[tag]
-            values = np.frombuffer(raw, dtype)
-            columns[name] = values.reshape(n, width) if width > 1 else values
-            if len(columns[name]) != n:
+    for name, entry in content.entries.items():
+        if entry.tag == "Shoebox<>":
+            raw = np.empty(entry.size, np.uint8)
+            file.read_into(raw, entry.offset)
+            shoeboxes = _decode_shoeboxes(raw.data, n)
+        elif entry.tag in _TYPES:
+            dtype, width = np.dtype(_TYPES[entry.tag][0]), _TYPES[entry.tag][1]
+            if entry.size != n * width * dtype.itemsize:
                 raise ValueError(f"column {name} is truncated")
+            column = FileColumn(file, entry.offset, dtype, (n, width) if width > 1 else (n,))
+            columns[name] = column if defer else column.values()
         else:
-            warnings.warn(f"{path}: column {name} of type {tag} is not portable and was skipped", stacklevel=4)
-    identifiers = {int(k): v for k, v in body.get("identifiers", {}).items()}
-    return ReflectionTable(columns, identifiers, shoeboxes)
+            warnings.warn(
+                f"{file.path}: column {name} of type {entry.tag} is not portable and was skipped", stacklevel=3
+            )
+    return ReflectionTable(columns, content.identifiers, shoeboxes)
 
 
 def write_refl(path: str | Path, table: ReflectionTable, *, version: int = 1) -> None:
@@ -89,37 +97,40 @@ def write_refl(path: str | Path, table: ReflectionTable, *, version: int = 1) ->
     path = Path(path)
     if version not in (1, 2):
         raise FileError(f"{path}: .refl version {version} does not exist; use 1 (every DIALS) or 2 (newest)")
-    data: dict[str, tuple[str, bytes | memoryview]] = {}
     n = len(table)
+    data: dict[str, _Part] = {}
     for name in sorted(table):
-        values = np.ascontiguousarray(table[name])
-        values = values.reshape(n, -1) if values.ndim > 2 else values
-        width = values.shape[1] if values.ndim == 2 else 1
-        if values.dtype == bool:
-            tag: str | None = "bool"
-        else:
-            tag = _TAGS.get((values.dtype.newbyteorder("<").str, width))
+        column = table.stored(name)
+        width = int(np.prod(column.shape[1:], dtype=int))
+        tag = "bool" if column.dtype == bool else _TAGS.get((column.dtype.newbyteorder("<").str, width))
         if tag is None:
-            raise FileError(f"{path}: column {name} ({values.dtype}, {width} per row) has no type in .refl files")
-        data[name] = (tag, _bounded(values.data.cast("B") if values.size else b"", name, path))
+            raise FileError(f"{path}: column {name} ({column.dtype}, {width} per row) has no type in .refl files")
+        data[name] = (tag, _bounded(n * width * column.dtype.itemsize, name, path), column)
     if table.shoeboxes is not None:
-        data["shoebox"] = ("Shoebox<>", _bounded(_encode_shoeboxes(table.shoeboxes, version), "shoebox", path))
+        raw = np.frombuffer(_encode_shoeboxes(table.shoeboxes, version), np.uint8)
+        data["shoebox"] = ("Shoebox<>", _bounded(len(raw), "shoebox", path), raw)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.writelines(_packed(version, table.identifiers, n, data))
 
 
+# A column to be written: type, bytes, values.
+_Part = tuple[str, int, np.ndarray | Deferred]
+
+
 def _packed(
-    version: int, identifiers: dict[int, str], n: int, data: dict[str, tuple[str, bytes | memoryview]]
+    version: int, identifiers: dict[int, str], n: int, data: dict[str, _Part]
 ) -> Iterator[bytes | memoryview]:
     """The file piece by piece, the columns' memory as it is: a table of gigabytes is not copied to be written."""
     packer = msgpack.Packer(use_bin_type=True)
-    yield packer.pack_array_header(3) + packer.pack(_MAGIC) + packer.pack(version)
+    yield packer.pack_array_header(3) + packer.pack(MAGIC) + packer.pack(version)
     yield packer.pack_map_header(3) + packer.pack("identifiers") + packer.pack(identifiers)
     yield packer.pack("nrows") + packer.pack(n) + packer.pack("data") + packer.pack_map_header(len(data))
-    for name, (tag, raw) in data.items():
+    for name, (tag, size, column) in data.items():
         yield packer.pack(name) + packer.pack_array_header(2) + packer.pack(tag)
-        yield packer.pack_array_header(2) + packer.pack(n) + _bin_header(len(raw))
-        yield raw
+        yield packer.pack_array_header(2) + packer.pack(n) + _bin_header(size)
+        for piece in pieces(column, _PIECE):
+            if piece.size:
+                yield np.ascontiguousarray(piece).reshape(-1).data.cast("B")
 
 
 def _bin_header(size: int) -> bytes:
@@ -129,15 +140,15 @@ def _bin_header(size: int) -> bytes:
     return struct.pack(">BH", 0xC5, size) if size < 1 << 16 else struct.pack(">BI", 0xC6, size)
 
 
-def _bounded(raw: bytes | memoryview, name: str, path: Path) -> bytes | memoryview:
-    if len(raw) > _BIN_LIMIT:
+def _bounded(size: int, name: str, path: Path) -> int:
+    if size > _BIN_LIMIT:
         raise FileError(f"{path}: column {name} is larger than 4 GiB; split by experiment or drop the shoeboxes")
-    return raw
+    return size
 
 
-def _decode_shoeboxes(raw: bytes, n: int) -> Shoeboxes:
+def _decode_shoeboxes(raw: memoryview, n: int) -> Shoeboxes:
     """Per row: u4 panel, 6 × i4 bbox, marker byte; then data f4, mask (i4 if marker 1, u1 if 2), background f4."""
-    buffer = memoryview(raw)
+    buffer = raw
     panel, bbox = np.zeros(n, np.uint32), np.zeros((n, 6), np.int32)
     sizes = np.zeros(n, np.int64)
     data, mask, background = [], [], []

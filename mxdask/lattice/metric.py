@@ -20,7 +20,7 @@ from mxdask.lattice.cells import (
     symmetrised_metric,
 )
 from mxdask.lattice.conventional import conventional_basis, setting_matrices, space_group_of
-from mxdask.lattice.operators import abc_of, xyz_of
+from mxdask.lattice.operators import abc_of
 from mxdask.lattice.point_groups import axes, closure, holohedry, primitive, rotation_order, same_group, subgroups
 from mxdask.lattice.space_groups import patterson_symbol
 
@@ -47,7 +47,6 @@ class LatticeSetting:
     cell : (6,) best cell, averaged under the group.
     space_group : symmorphic Sohncke group in the best setting (P 2 2 2, I 2 3 …).
     bravais : aP, mP, mC, mI, oP, oC, oI, oF, tP, tI, hP, hR, cP, cI or cF.
-    is_holohedry : the group is the full one of its lattice type (settings of a Bravais table).
     """
 
     ops: np.ndarray
@@ -57,17 +56,11 @@ class LatticeSetting:
     cell: np.ndarray
     space_group: gemmi.SpaceGroup
     bravais: str
-    is_holohedry: bool
 
     @property
     def cb_op(self) -> str:
         """Change of basis from the input cell, a,b,c notation."""
         return abc_of(self.P_input_best)
-
-    @property
-    def cb_op_xyz(self) -> str:
-        """The same change of basis in x,y,z notation."""
-        return xyz_of(self.P_input_best)
 
     @property
     def patterson_symbol(self) -> str:
@@ -160,9 +153,8 @@ def metric_subgroups(
     settings = []
     for group in subgroups(lattice):
         full = holohedry(group, lattice)
-        is_full = len(full) == len(group)
-        if is_full or not holohedries_only:
-            settings.append(_setting(cell, minimum, P_minimum, group, full, is_full, best_monoclinic_beta))
+        if len(full) == len(group) or not holohedries_only:
+            settings.append(_setting(cell, minimum, P_minimum, group, full, best_monoclinic_beta))
     return _ranked(settings)
 
 
@@ -172,7 +164,6 @@ def _setting(
     P_minimum: np.ndarray,
     group: np.ndarray,
     full: np.ndarray,
-    is_full: bool,
     best_monoclinic_beta: bool,
 ) -> LatticeSetting:
     metric = symmetrised_metric(metric_tensor(minimum), full)
@@ -192,7 +183,6 @@ def _setting(
         cell=best,
         space_group=space_group,
         bravais=_SYSTEM_LETTER[space_group.crystal_system_str()] + space_group.centring_type(),
-        is_holohedry=is_full,
     )
 
 

@@ -45,7 +45,6 @@ class Part:
     """One piece. ``label`` goes between the prefix and the suffix of its files."""
 
     label: str
-    rows: tuple[int, ...]
     experiments: ExperimentList
     reflections: ReflectionTable | None
 
@@ -67,7 +66,7 @@ def split(experiments: ExperimentList, reflections: ReflectionTable | None, para
             sweeps = {id(e.imageset) for e in part}
             table = _without_claimed(table, part, claimed)
             claimed |= sweeps
-        yield Part(label or number_of(i, len(groups)), tuple(rows), part, table)
+        yield Part(label or number_of(i, len(groups)), part, table)
 
 
 def _without_claimed(table: ReflectionTable, part: ExperimentList, claimed: set[int]) -> ReflectionTable:

@@ -46,7 +46,3 @@ class Reasons:
         """(reason, pixels masked for it first, pixels it masks at all) per reason."""
         first = sum((np.bincount(c.ravel(), minlength=256) for c in self.codes), np.zeros(256, dtype=np.int64))
         return [(name, int(first[k + 1]), self.touched[k]) for k, name in enumerate(self.names)]
-
-    def good(self) -> tuple[np.ndarray, ...]:
-        """Per panel the mask, True = good."""
-        return tuple(code == 0 for code in self.codes)

@@ -13,14 +13,13 @@ only for detectors whose identifier contains that text, so that one file does fo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mxdask.errors import FileError, ParameterError
-from mxdask.io.phil import PhilItems, read_phil
+from mxdask.io.phil import assignments, read_phil
 from mxdask.masks.params import MaskParams
 from mxdask.params import parse
 
@@ -64,7 +63,7 @@ def _joined(found: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 def _entries(path: Path) -> list[dict[str, Any]]:
     if path.suffix.lower() == ".phil":
         try:
-            return [parse(MaskParams, _assignments(read_phil(path))).model_dump(exclude_unset=True)]
+            return [parse(MaskParams, assignments(read_phil(path))).model_dump(exclude_unset=True)]
         except ParameterError as error:
             raise FileError(f"{path}: {error}") from None
     try:
@@ -78,20 +77,6 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     if not entries or not all(isinstance(entry, dict) for entry in entries):
         raise FileError(f"{path}: a mapping of names (border, untrusted, d_min …) or a list of such is needed")
     return [dict(entry) for entry in entries]
-
-
-def _assignments(items: PhilItems, prefix: str = "") -> Iterable[str]:
-    """``name=value`` words; a block of a repeated scope begins with its first parameter, set or not."""
-    for name, value in items:
-        path = f"{prefix}{name}"
-        if isinstance(value, list):
-            if path == "untrusted":
-                panel = next((v for n, v in value if n == "panel" and isinstance(v, str)), "None")
-                yield f"untrusted.panel={panel}"
-                value = [(n, v) for n, v in value if n != "panel"]
-            yield from _assignments(value, f"{path}.")
-        elif not name.startswith(".") and prefix.split(".")[0] not in ("output", "input") and value != "None":
-            yield f"{path}={value}"
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,9 @@ import numpy as np
 from mxdask.intensity.asu import pack
 from mxdask.intensity.merging import Means, Merged, Unmerged, weighted_means
 from mxdask.intensity.statistics import half_sets
+from mxdask.merge.dials_amplitudes import flat_prior, mean_of_hands, median_intensities, truncate
 from mxdask.merge.french_wilson import Truncated, expected_intensities, french_wilson
+from mxdask.merge.params import FrenchWilson
 from mxdask.merge.result import Column
 
 
@@ -28,29 +30,57 @@ def intensity_columns(merged: Merged, anomalous: bool) -> list[Column]:
     return out
 
 
-def amplitude_columns(merged: Merged, anomalous: bool) -> tuple[list[Column], dict[str, Any]]:
+def amplitude_columns(
+    merged: Merged, anomalous: bool, params: FrenchWilson
+) -> tuple[list[Column], dict[str, Any]]:  # fmt: skip
     """F SIGF, and F(+) SIGF(+) F(-) SIGF(-) DANO SIGDANO; with counts for the log.
 
-    With ``anomalous`` the two hands are truncated apart, and F is their mean where both exist.
+    With ``anomalous`` the two hands are truncated apart; F is that of the mean intensity all the same.
     """
-    expected = expected_intensities(merged.all.mean, merged.epsilon, merged.inverse_d_squared)
-
-    def truncate(means: Means) -> Truncated:
-        return french_wilson(means.mean, means.sigma, merged.centric, expected)
-
-    mean = truncate(merged.all)
+    mean, plus, minus = (_as_dials if params.implementation == "dials" else _amplitudes)(merged, anomalous, params)
     told = {"n_rejected": mean.n_rejected, "n_amplitudes": len(merged.hkl) - mean.n_rejected}
-    if not anomalous:
-        return [Column("F", "F", mean.amplitude), Column("SIGF", "Q", mean.sigma_amplitude)], told
-    plus, minus = truncate(merged.plus), truncate(merged.minus)
+    columns = [Column("F", "F", mean.amplitude), Column("SIGF", "Q", mean.sigma_amplitude)]
+    if plus is None or minus is None:
+        return columns, told
     dano = np.where(merged.centric, np.nan, plus.amplitude - minus.amplitude)
     sigma = np.where(merged.centric, np.nan, np.hypot(plus.sigma_amplitude, minus.sigma_amplitude))
     return [
-        Column("F", "F", mean.amplitude), Column("SIGF", "Q", mean.sigma_amplitude),
+        *columns,
         Column("F(+)", "G", plus.amplitude), Column("SIGF(+)", "L", plus.sigma_amplitude),
         Column("F(-)", "G", minus.amplitude), Column("SIGF(-)", "L", minus.sigma_amplitude),
         Column("DANO", "D", dano), Column("SIGDANO", "Q", sigma),
     ], told  # fmt: skip
+
+
+Amplitudes = tuple[Truncated, Truncated | None, Truncated | None]
+
+
+def _amplitudes(merged: Merged, anomalous: bool, params: FrenchWilson) -> Amplitudes:
+    """Of all observations, and of the two hands."""
+    expected = (
+        expected_intensities(merged.all.mean, merged.epsilon, merged.inverse_d_squared)
+        if len(merged.hkl) >= params.min_reflections
+        else np.full(len(merged.hkl), np.inf)
+    )
+
+    def of(means: Means) -> Truncated:
+        return french_wilson(means.mean, means.sigma, merged.centric, expected)
+
+    return (of(merged.all), of(merged.plus), of(merged.minus)) if anomalous else (of(merged.all), None, None)
+
+
+def _as_dials(merged: Merged, anomalous: bool, params: FrenchWilson) -> Amplitudes:
+    """What is merged together is truncated together: both hands have one local mean."""
+    sides = (merged.plus, merged.minus) if anomalous else (merged.all,)
+    mean, sigma = (np.stack([getattr(side, name) for side in sides]) for name in ("mean", "sigma"))
+    seen = np.isfinite(mean)
+    if seen.sum() < params.min_reflections:
+        found = [flat_prior(side.mean, side.sigma) for side in sides]
+    else:
+        expected = np.ones(mean.shape)
+        expected[seen] = median_intensities(mean[seen], np.broadcast_to(merged.inverse_d_squared, mean.shape)[seen])
+        found = [truncate(mean[i], sigma[i], merged.centric, expected[i]) for i in range(len(sides))]
+    return (mean_of_hands(*found), found[0], found[1]) if anomalous else (found[0], None, None)
 
 
 def half_columns(data: Unmerged, seed: int) -> list[Column]:

@@ -20,7 +20,6 @@ _GRID_END = 30.0
 _GRID_STEP = 0.05
 _MAX_BINS = 60
 _MIN_PER_BIN = 20
-_FLAT_PRIOR_BELOW = 200
 
 
 @dataclass(frozen=True)
@@ -59,22 +58,21 @@ def french_wilson(intensity: np.ndarray, sigma: np.ndarray, centric: np.ndarray,
 
 
 def expected_intensities(intensity: np.ndarray, epsilon: np.ndarray, inverse_d2: np.ndarray) -> np.ndarray:
-    """(n,) S = ε·⟨I/ε⟩ at each reflection's resolution, from means of bins of equal numbers, interpolated in d*³.
-
-    Fewer than 200 reflections say too little: the prior is flat (inf).
-    """
+    """(n,) S = ε·⟨I/ε⟩ at each reflection's resolution, from means of bins of equal numbers, interpolated in d*³."""
     n = len(intensity)
-    if n < _FLAT_PRIOR_BELOW:
-        return np.full(n, np.inf)
     volume = inverse_d2**1.5
     order = np.argsort(volume, kind="stable")
-    n_bins = max(n // max(n // _MAX_BINS, _MIN_PER_BIN), 1)
-    parts = np.array_split(order, n_bins)
+    parts = np.array_split(order, resolution_bins(n))
     centre = np.array([volume[p].mean() for p in parts])
     mean = np.array([(intensity[p] / epsilon[p]).mean() for p in parts])
     # Noise may push the mean of an outer bin to nothing; the true one is small, but positive.
     floor = 1e-3 * max(float(mean.max()), 1e-300)
     return epsilon * np.interp(volume, centre, np.maximum(mean, floor))
+
+
+def resolution_bins(n: int) -> int:
+    """How many bins n reflections fill: up to 60, of 20 and more."""
+    return max(n // max(n // _MAX_BINS, _MIN_PER_BIN), 1)
 
 
 def _moments(h: np.ndarray, centric: bool) -> np.ndarray:

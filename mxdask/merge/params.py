@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mxdask.params import StepParams
@@ -11,6 +13,16 @@ class MergingParams(StepParams):
     """Merging statistics."""
 
     n_bins: int = Field(20, ge=1, description="resolution shells")
+
+
+class FrenchWilson(StepParams):
+    """Amplitudes."""
+
+    implementation: Literal["posterior", "dials"] = Field(
+        "posterior",
+        description="posterior: means of the posterior distribution; dials: as DIALS 3.12, for comparison",
+    )
+    min_reflections: int = Field(200, ge=1, description="with fewer the prior is flat")
 
 
 class RFreeFlags(StepParams):
@@ -40,6 +52,7 @@ class Params(StepParams):
 
     anomalous: bool = Field(True, description="write Friedel mates apart as well")
     truncate: bool = Field(True, description="amplitudes by the method of French & Wilson")
+    french_wilson: FrenchWilson = FrenchWilson()
     d_min: float | None = Field(None, gt=0, description="high-resolution limit", json_schema_extra={"unit": "Å"})
     d_max: float | None = Field(None, gt=0, description="low-resolution limit", json_schema_extra={"unit": "Å"})
     combine_partials: bool = Field(True, description="join the pieces of a reflection")

@@ -115,7 +115,7 @@ def _merge_one(
         columns += half_columns(data, params.seed)
     told: dict[str, Any] = {}
     if params.truncate:
-        more, told = amplitude_columns(merged, params.anomalous)
+        more, told = amplitude_columns(merged, params.anomalous, params.french_wilson)
         columns += more
         _log.info(
             "French-Wilson amplitudes: %d, rejected as too negative: %d", told["n_amplitudes"], told["n_rejected"]

@@ -119,8 +119,3 @@ class CrystalParameters:
         """(9, 9) covariance of the row-major elements of B from that (size, size) of the parameters."""
         J = b_derivatives(self.B(values), self.basis * METRIC_UNIT).reshape(len(self.basis), 9)
         return J.T @ covariance[3:, 3:] @ J
-
-    def is_possible(self, values: np.ndarray) -> bool:
-        """Whether the metric is still that of a lattice (positive definite)."""
-        metric = self.metric0 + np.tensordot(values[..., 3:], self.basis, 1) * METRIC_UNIT
-        return bool(np.all(np.linalg.eigvalsh(metric) > 0))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import chi2
 
-from mxdask.modelfit.mcd_kernels import best_of_trials, concentrate_fully
+from mxdask.modelfit.mcd_kernels import best_of_starts, best_of_trials, concentrate_fully
 
 # Of 100 draws of four rows six hold no outlier even when half the sample are; more change nothing but the time.
 N_TRIALS = 100
@@ -20,7 +20,7 @@ GROUP = 300
 MAX_GROUPS = 5
 THRESHOLD = 0.975
 
-# ln(1 − 1/factor·…) of Pison et al. for α = ½, by dimension: intercept and slope at q = 2 and q = 3.
+# Pison et al. for α = ½ and samples of n = q·p²: 1 − 1/factor = −intercept/p^slope. q, intercept, slope.
 _PISON_HALF = (
     (2, -1.42764571687802, 1.26263336932151),
     (3, -1.06141115981725, 1.28907991440387),
@@ -71,7 +71,7 @@ def small_sample_factor(n: int, p: int) -> float:
     """Pison's factor for α = ½ and p ≥ 3 (1 for fewer dimensions)."""
     if p < 3:
         return 1.0
-    # Two equations ln(−intercept·p^−slope) = a + b·ln(1/(q·p²)) fix a and b; the factor is 1/(1 − e^a/n^b).
+    # 1 − 1/factor = e^a/n^b; its values at the two n = q·p² fix a and b.
     rows = np.array([[1.0, -np.log(q * p * p)] for q, _, _ in _PISON_HALF])
     right = np.array([np.log(-intercept / p**slope) for _, intercept, slope in _PISON_HALF])
     a, b = np.linalg.solve(rows, right)
@@ -106,8 +106,6 @@ def _nested_starts(scaled: np.ndarray, rng: np.random.Generator) -> tuple[np.nda
         centre, covariance = best_of_trials(group, half_size(size, p), draws, STEPS_AT_FIRST, N_BEST)
         centres.append(centre)
         covariances.append(covariance)
-    from mxdask.modelfit.mcd_kernels import best_of_starts
-
     union = np.ascontiguousarray(scaled[order])
     return best_of_starts(
         union, half_size(len(union), p), np.concatenate(centres), np.concatenate(covariances), STEPS_AT_FIRST, N_BEST

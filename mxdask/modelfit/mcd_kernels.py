@@ -87,31 +87,11 @@ def _keep_best(determinant, centre, covariance, determinants, centres, covarianc
 
 
 @jit()
-def best_of_trials(values, h, draws, n_steps, n_best):
-    """The solutions of least determinant after a few steps from random draws (trials, 4) of rows.
-
-    Returns centres (n_best, 3) and covariances (n_best, 3, 3); those of trials that never had a scatter are zero.
-    """
-    n = len(values)
-    determinants = np.full(n_best, np.inf)
-    centres, covariances = np.zeros((n_best, 3)), np.zeros((n_best, 3, 3))
-    centre, covariance, inverse = np.empty(3), np.empty((3, 3)), np.empty((3, 3))
-    distance, chosen = np.empty(n), np.empty(n, np.int64)
-    for t in range(len(draws)):
-        _moments(values, draws[t], draws.shape[1], centre, covariance)
-        determinant = 0.0
-        for _ in range(n_steps):
-            determinant = _concentrate(values, h, centre, covariance, inverse, distance, chosen)
-            if determinant == 0.0:
-                break
-        if determinant > 0.0:
-            _keep_best(determinant, centre, covariance, determinants, centres, covariances)
-    return centres, covariances
-
-
-@jit()
 def best_of_starts(values, h, starts, scatters, n_steps, n_best):
-    """The same from given solutions (m, 3), (m, 3, 3)."""
+    """The solutions of least determinant after a few steps from given ones (m, 3), (m, 3, 3).
+
+    Returns centres (n_best, 3) and covariances (n_best, 3, 3); those of starts that never had a scatter are zero.
+    """
     n = len(values)
     determinants = np.full(n_best, np.inf)
     centres, covariances = np.zeros((n_best, 3)), np.zeros((n_best, 3, 3))
@@ -126,6 +106,15 @@ def best_of_starts(values, h, starts, scatters, n_steps, n_best):
         if determinant > 0.0:
             _keep_best(determinant, centre, covariance, determinants, centres, covariances)
     return centres, covariances
+
+
+@jit()
+def best_of_trials(values, h, draws, n_steps, n_best):
+    """The same from random draws (trials, 4) of rows."""
+    starts, scatters = np.empty((len(draws), 3)), np.empty((len(draws), 3, 3))
+    for t in range(len(draws)):
+        _moments(values, draws[t], draws.shape[1], starts[t], scatters[t])
+    return best_of_starts(values, h, starts, scatters, n_steps, n_best)
 
 
 @jit()

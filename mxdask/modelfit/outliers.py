@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 
 import numpy as np
 
@@ -12,8 +11,6 @@ from mxdask.modelfit.options import FitOptions
 from mxdask.modelfit.part import Hands, OwnHands
 from mxdask.modelfit.selection import Observations
 from mxdask.models import ExperimentList
-
-log = logging.getLogger(__name__)
 
 LEAST_FOR_TUKEY = 8  # quartiles of fewer values say nothing
 BLOCK_WIDTH = 18.0  # degrees

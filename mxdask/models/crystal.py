@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import gemmi
@@ -45,6 +45,14 @@ def cell_parameters(real_space: np.ndarray) -> np.ndarray:
     return np.concatenate([lengths, np.rad2deg(np.arccos(np.clip(cosines, -1, 1)))])
 
 
+@cache
+def _operations_of_hall(symbol: str) -> gemmi.GroupOps:
+    try:
+        return gemmi.symops_from_hall(symbol)
+    except (RuntimeError, ValueError) as error:
+        raise MxdaskError(f"crystal: {symbol!r} is no Hall symbol of a space group ({error})") from error
+
+
 @dataclass(frozen=True, eq=False)
 class Crystal:
     """A crystal lattice in the goniometer datum frame (all angles zero).
@@ -75,8 +83,7 @@ class Crystal:
             raise MxdaskError(f"crystal: real-space vectors {real_space.tolist()} do not span a cell")
         real_space.setflags(write=False)
         object.__setattr__(self, "real_space", real_space)
-        if gemmi.symops_from_hall(self.space_group_hall) is None:  # gemmi raises for nonsense
-            raise MxdaskError(f"crystal: {self.space_group_hall!r} is not a Hall symbol")
+        _operations_of_hall(self.space_group_hall)
 
     @classmethod
     def from_A(cls, A: np.ndarray, space_group_hall: str = " P 1", **others: Any) -> Crystal:
@@ -109,18 +116,10 @@ class Crystal:
     @property
     def space_group(self) -> gemmi.SpaceGroup:
         """gemmi's space group of the Hall symbol."""
-        ops = gemmi.symops_from_hall(self.space_group_hall)
-        group = gemmi.find_spacegroup_by_ops(ops)
+        group = gemmi.find_spacegroup_by_ops(_operations_of_hall(self.space_group_hall))
         if group is None:
             raise MxdaskError(f"crystal: Hall symbol {self.space_group_hall!r} is not in gemmi's table")
         return group
-
-    def A_at(self, z: float, array_start: int) -> np.ndarray:
-        """A at frame coordinate z, the nearest boundary's matrix for a scan-varying crystal."""
-        if self.A_at_scan_points is None:
-            return self.A
-        index = int(np.clip(round(z) - array_start, 0, len(self.A_at_scan_points) - 1))
-        return self.A_at_scan_points[index]
 
     def with_A(self, A: np.ndarray, **others: Any) -> Crystal:
         """The same crystal with another static setting matrix; anything derived from the old one is dropped."""

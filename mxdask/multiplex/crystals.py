@@ -48,7 +48,7 @@ def in_order(
     ----------
     reflections : ``id`` counts rows of ``experiments``. Columns of pixels are let go.
     """
-    lean = ReflectionTable(reflections.columns, reflections.identifiers)
+    lean = reflections.only(reflections)
     tables = by_crystal(lean.select(_integrated(lean)), len(experiments))
     keys = [content_key(e, t) for e, t in zip(experiments, tables, strict=True)]
     names = _names(experiments)
@@ -111,6 +111,8 @@ def _integrated(table: ReflectionTable) -> np.ndarray:
 def _trouble(experiment: Experiment, table: ReflectionTable) -> str:
     if experiment.crystal is None:
         return "it has no crystal: nothing was indexed in this sweep"
+    if experiment.beam is None:
+        return "it has no beam, so no wavelength is known"
     if len(table) < LEAST_REFLECTIONS:
         return f"{len(table)} integrated reflections, fewer than {LEAST_REFLECTIONS}"
     return ""

@@ -16,6 +16,7 @@ from mxdask.multiplex.dataset import DataSet
 from mxdask.multiplex.decisions import HINT
 from mxdask.multiplex.form_groups import FormGroups
 from mxdask.multiplex.run import DECISIONS, Result
+from mxdask.report.figure import Figure
 from mxdask.report.markup import badge, cards, table
 from mxdask.report.page import page_of
 from mxdask.report.plots import against_resolution, lines, per_crystal, scatter
@@ -77,7 +78,7 @@ def _data_sets(result: Result) -> Section:
     return section
 
 
-def _against(datasets: Sequence[DataSet], key: str, title: str, y: str) -> Any:
+def _against(datasets: Sequence[DataSet], key: str, title: str, y: str) -> Figure | None:
     """One quantity of all data sets against resolution."""
     series = []
     for d in datasets:
@@ -147,7 +148,7 @@ def _groups(number: int, found: FormGroups, groups: Sequence[str]) -> Section:
     section.lead = f"{counts or 'no group'}" + (f"; {alone} in none" if alone else "") + "."
     order = pictures.leaf_order(grouping.linkage, len(names))
     order.sort(key=lambda i: chosen.index(groups[i]) if groups[i] in chosen else len(chosen))
-    figures = []
+    figures: list[Figure | None] = []
     if grouping.similarity is not None and len(names) > 1:
         off = grouping.similarity[~np.eye(len(names), dtype=bool)]
         limits = (float(np.quantile(off, 0.01)), float(np.quantile(off, 0.99)))

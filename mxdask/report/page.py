@@ -7,17 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-from bokeh.document import Document
-from bokeh.embed import components
-from bokeh.resources import Resources
 
 from mxdask import __version__
 from mxdask.io.atomic import replacing
 from mxdask.report.current import key_tag
 from mxdask.report.fate import fates
+from mxdask.report.figure import Figure, to_json
 from mxdask.report.markup import rows_table
 from mxdask.report.plots import Colours, palette
 from mxdask.report.reading import rows_of
@@ -48,7 +46,6 @@ _PAGE = """<!DOCTYPE html>
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>{css}</style>
-{bokeh}
 </head>
 <body>
 <nav aria-label="sections"><b>mxdask</b>{links}</nav>
@@ -58,7 +55,7 @@ _PAGE = """<!DOCTYPE html>
 <footer>Written by mxdask {version}. Legends hide and show curves, tables sort by their headings; numbers are in the
 .json files beside this page.</footer>
 </main>
-{script}
+{drawing}
 <script>{javascript}</script>
 </body>
 </html>
@@ -97,25 +94,30 @@ def render(summaries: Mapping[str, Mapping[str, Any]], *, title: str, subtitle: 
 def page_of(sections: Sequence[Section], *, title: str, subtitle: str, key: str = "") -> str:
     """Any sections as one page that needs nothing else; those with nothing in them are left out."""
     sections = [s for s in sections if s.parts or s.lead]
-    figures = {f"{s.key}-{i}-{j}": figure for s in sections for i, j, figure in _figures(s)}
-    script, divisions = components(_in_one_document(figures)) if figures else ("", {})
-    bokeh = Resources(mode="inline", components=["bokeh"], minified=True).render() if figures else ""
+    figures: list[Figure] = []
+    html = "\n".join(_section_html(s, figures) for s in sections)
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     return _PAGE.format(
         title=escape(title), key=key_tag(key), subtitle=f"{escape(subtitle)} · {now}",
-        css=_asset("style.css"), bokeh=bokeh, script=script, javascript=_asset("behaviour.js"), version=__version__,
-        links="".join(f'<a href="#{s.key}">{escape(s.title)}</a>' for s in sections),
-        sections="\n".join(_section_html(s, divisions) for s in sections),
+        css=_asset("style.css"), drawing=_drawing(figures), javascript=_asset("behaviour.js"), version=__version__,
+        links="".join(f'<a href="#{s.key}">{escape(s.title)}</a>' for s in sections), sections=html,
     )  # fmt: skip
 
 
-def _in_one_document(figures: dict[str, Any]) -> dict[str, Any]:
-    """The figures as roots of one document, added under one freeze: Bokeh walks all of them after every single one."""
-    document = Document()
-    with document.models.freeze():
-        for figure in figures.values():
-            document.add_root(figure)
-    return figures
+def _drawing(figures: Sequence[Figure]) -> str:
+    """The figures as data, Bokeh's code and ours that draws them; nothing without figures."""
+    if not figures:
+        return ""
+    parts = [f'<script type="application/json" id="figures">{to_json(figures)}</script>']
+    scripts = (*(_bokeh(name) for name in ("bokeh.min.js", "bokeh-api.min.js")), _asset("figures.js"))
+    return "\n".join([*parts, *(f"<script>{script}</script>" for script in scripts)])
+
+
+def _bokeh(name: str) -> str:
+    """A file of Bokeh's code for the browser. Importing the package for that would take longer than the whole page."""
+    package = find_spec("bokeh")
+    assert package is not None and package.origin is not None
+    return (Path(package.origin).parent / "server" / "static" / "js" / name).read_text(encoding="utf-8")
 
 
 def build_sections(summaries: Mapping[str, Mapping[str, Any]]) -> list[Section]:
@@ -141,18 +143,21 @@ def _unknown(step: str, summary: Mapping[str, Any]) -> Section:
     return section
 
 
-def _figures(section: Section) -> list[tuple[int, int, Any]]:
-    return [(i, j, f) for i, part in enumerate(section.parts) if isinstance(part, list) for j, f in enumerate(part)]
-
-
-def _section_html(section: Section, divisions: Mapping[str, str]) -> str:
+def _section_html(section: Section, figures: list[Figure]) -> str:
+    """A section; its figures are appended to those of the page."""
     body = []
-    for i, part in enumerate(section.parts):
+    for part in section.parts:
         if isinstance(part, str):
             body.append(part)
-        else:
-            inner = "".join(f"<div>{divisions[f'{section.key}-{i}-{j}']}</div>" for j in range(len(part)))
-            body.append(f'<div class="plots">{inner}</div>')
+            continue
+        places = range(len(figures), len(figures) + len(part))
+        figures += part
+        inner = "".join(
+            f'<div data-figure="{k}" style="min-height:{figures[k].height}px" role="img" '
+            f'aria-label="{escape(figures[k].title)}"></div>'
+            for k in places
+        )
+        body.append(f'<div class="plots">{inner}</div>')
     lead = f"<p>{escape(section.lead)}</p>" if section.lead else ""
     return f'<section id="{section.key}"><h2>{escape(section.title)}</h2>{lead}{"".join(body)}</section>'
 

@@ -2,66 +2,28 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from bokeh.models import (
-    BasicTicker,
-    ColorBar,
-    ColumnDataSource,
-    FixedTicker,
-    HoverTool,
-    Legend,
-    LinearColorMapper,
-    Span,
-)
-from bokeh.palettes import turbo
-from bokeh.plotting import figure
+
+from mxdask.report.figure import Axis, Figure, Glyph
 
 # Colours that stay apart for colour-blind readers (Okabe & Ito, 2008), blue first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B4C9A", "#7F7F7F")
-HEIGHT = 300
 MAX_LINES = 12  # more curves than this are drawn as a map of colours
-_GREY, _FAINT = "#5b6470", "#e6e9ee"
 
 Series = tuple[str, np.ndarray, np.ndarray]
 Colours = Mapping[str, str]
-
-
-def new_figure(title: str, x: str, y: str, **options: Any) -> Any:
-    """An empty figure."""
-    plot = figure(
-        title=title, x_axis_label=x, y_axis_label=y, height=HEIGHT, sizing_mode="stretch_width",
-        tools="pan,wheel_zoom,box_zoom,reset,save", active_drag="box_zoom", **options,
-    )  # fmt: skip
-    plot.toolbar.logo = None
-    plot.toolbar.autohide = True
-    plot.outline_line_color = None
-    plot.grid.grid_line_color = _FAINT
-    plot.title.text_font_size = "13px"
-    plot.title.text_color = "#1d2733"
-    plot.axis.axis_line_color = _GREY
-    plot.axis.major_tick_line_color = _GREY
-    plot.axis.minor_tick_line_color = None
-    plot.axis.axis_label_text_font_style = "normal"
-    plot.axis.axis_label_text_color = _GREY
-    plot.axis.major_label_text_color = _GREY
-    return plot
 
 
 def _colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def _with_legend(plot: Any, items: list[tuple[str, list[Any]]]) -> Any:
-    if 1 < len(items) <= MAX_LINES:
-        legend = Legend(
-            items=items, click_policy="hide", label_text_font_size="11px", border_line_color=None,
-            spacing=0, padding=4, background_fill_alpha=0.0,
-        )  # fmt: skip
-        plot.add_layout(legend, "right")
-    return plot
+def _with_legend(figure: Figure) -> Figure:
+    figure.legend = 1 < len({g.name for g in figure.glyphs}) <= MAX_LINES
+    return figure
 
 
 def palette(names: Sequence[str]) -> dict[str, str]:
@@ -71,75 +33,70 @@ def palette(names: Sequence[str]) -> dict[str, str]:
 
 def lines(
     title: str, x: str, y: str, series: Sequence[Series], *, markers: bool = False, colours: Colours | None = None,
-    **options: Any,
-) -> Any:  # fmt: skip
+    log_x: bool = False, plain: Sequence[str] = (),
+) -> Figure | None:  # fmt: skip
     """Curves (name, x, y) with a legend to hide them one by one; points that are not finite leave gaps.
 
     Parameters
     ----------
     colours : name → colour; the others get theirs by their place.
+    plain : names of curves that are only there to compare with: thin, dashed and grey.
     """
     series = [(n, a, b) for n, a, b in series if len(a) == len(b) > 0 and np.isfinite(b).any()]
     if not series:
         return None
-    plot = new_figure(title, x, y, **options)
-    items = []
+    glyphs = []
     for i, (name, xs, ys) in enumerate(series):
-        source = ColumnDataSource({"x": xs, "y": ys, "name": [name] * len(xs)})
+        data = {"x": xs, "y": ys}
+        if name in plain:
+            glyphs.append(Glyph("line", name, data, {"colour": COLOURS[-1], "dashed": True}))
+            continue
         colour = (colours or {}).get(name, _colour(i))
-        drawn = [plot.line("x", "y", source=source, line_width=1.8, color=colour)]
+        glyphs.append(Glyph("line", name, data, {"colour": colour}))
         if markers or len(xs) < 3:
-            drawn.append(plot.scatter("x", "y", source=source, size=5, color=colour))
-        items.append((name, drawn))
-    plot.add_tools(HoverTool(tooltips=[("", "@name"), (x, "@x"), (y, "@y")], renderers=[d[-1] for _, d in items]))
-    return _with_legend(plot, items)
+            glyphs.append(Glyph("points", name, data, {"colour": colour, "size": 5}))
+    return _with_legend(Figure(title, Axis(x, log=log_x), Axis(y), glyphs, hover=[("", "$name"), (x, "@x"), (y, "@y")]))
 
 
-def heatmap(title: str, x: str, y: str, names: Sequence[str], start: float, values: np.ndarray) -> Any:
+def heatmap(title: str, x: str, y: str, names: Sequence[str], start: float, values: np.ndarray) -> Figure | None:
     """(crystal, image) values as colours: many crystals in one look."""
     if values.size == 0 or not np.isfinite(values).any():
         return None
-    plot = new_figure(title, x, "crystal")
     low, high = np.nanpercentile(values, [1, 99])
-    mapper = LinearColorMapper("Viridis256", low=float(low), high=float(max(high, low + 1e-9)), nan_color="#f4f5f7")
     n, width = values.shape
-    source = ColumnDataSource(
-        {"image": [values[::-1].astype(np.float32)], "x": [start], "y": [-n], "dw": [width], "dh": [n]}
-    )
-    plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=mapper)
-    plot.add_layout(ColorBar(color_mapper=mapper, title=y, ticker=BasicTicker(desired_num_ticks=5), width=10), "right")
-    plot.x_range.range_padding = plot.y_range.range_padding = 0
-    ticks = [-(i + 0.5) for i in range(n)] if n <= 30 else [-(i + 0.5) for i in range(0, n, max(1, n // 10))]
-    plot.yaxis.ticker = FixedTicker(ticks=ticks)
-    plot.yaxis.major_label_overrides = {t: names[int(-t)] for t in ticks}
-    plot.add_tools(HoverTool(tooltips=[(y, "@image"), (x, "$x{0}")]))
-    return plot
+    ticks = {-(i + 0.5): names[i] for i in (range(n) if n <= 30 else range(0, n, max(1, n // 10)))}
+    style = {"x": start, "y": -n, "width": width, "height": n, "low": low, "high": max(high, low + 1e-9), "title": y}
+    image = Glyph("image", title, {"image": values[::-1].astype(np.float32)}, style)
+    return Figure(title, Axis(x), Axis("crystal", ticks=ticks), [image], hover=[(y, "@image"), (x, "$x{0}")])
 
 
 def colour_map(
     title: str, x: str, y: str, value: str, values: np.ndarray, x_range: tuple[float, float],
-    y_range: tuple[float, float],
-) -> Any:  # fmt: skip
-    """A (rows, columns) map of values as colours; the first row is at the start of ``y_range``."""
+    y_range: tuple[float, float], *, limits: tuple[float, float] | None = None, equal: bool = False,
+) -> Figure | None:  # fmt: skip
+    """A (rows, columns) map of values as colours; the first row is at the start of ``y_range``.
+
+    Parameters
+    ----------
+    limits : of the colours; default the smallest and the largest value.
+    """
     if values.size == 0 or not np.isfinite(values).any():
         return None
-    plot = new_figure(title, x, y)
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    mapper = LinearColorMapper("Viridis256", low=low, high=max(high, low + 1e-9), nan_color="#f4f5f7")
+    low, high = limits or (float(np.nanmin(values)), float(np.nanmax(values)))
     (x0, x1), (y0, y1) = x_range, y_range
-    data = {"image": [values.astype(np.float32)], "x": [x0], "y": [y0], "dw": [x1 - x0], "dh": [y1 - y0]}
-    plot.image("image", "x", "y", "dw", "dh", source=ColumnDataSource(data), color_mapper=mapper)
-    ticker = BasicTicker(desired_num_ticks=5)
-    plot.add_layout(ColorBar(color_mapper=mapper, title=value, ticker=ticker, width=10), "right")
-    plot.x_range.range_padding = plot.y_range.range_padding = 0
-    plot.add_tools(HoverTool(tooltips=[(value, "@image"), (x, "$x{0.0}"), (y, "$y{0.0}")]))
-    return plot
+    style = {
+        "x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0,
+        "low": low, "high": max(high, low + 1e-9), "title": value,
+    }  # fmt: skip
+    image = Glyph("image", title, {"image": values.astype(np.float32)}, style)
+    hover = [(value, "@image"), (x, "$x{0.0}"), (y, "$y{0.0}")]
+    return Figure(title, Axis(x), Axis(y), [image], hover=hover, equal=equal)
 
 
 def per_image(
     title: str, y: str, names: Sequence[str], curves: Sequence[np.ndarray], first: Sequence[float],
     colours: Colours | None = None,
-) -> Any:  # fmt: skip
+) -> Figure | None:  # fmt: skip
     """One value per image and crystal: lines for a few crystals, a map of colours for many.
 
     Parameters
@@ -158,23 +115,20 @@ def per_image(
     return heatmap(title, "image", y, [names[i] for i in kept], min(first[i] for i in kept), values)
 
 
-def per_crystal(title: str, y: str, names: Sequence[str], series: Mapping[str, np.ndarray]) -> Any:
+def per_crystal(title: str, y: str, names: Sequence[str], series: Mapping[str, np.ndarray]) -> Figure | None:
     """One point per crystal and quantity, crystals in their order; hovering tells which."""
     shown = {k: v for k, v in series.items() if np.isfinite(v).any()}
     if not shown:
         return None
-    plot = new_figure(title, "crystal", y)
-    items, size = [], 9 if len(names) <= 60 else 5
+    size = 9 if len(names) <= 60 else 5
+    glyphs = []
     for i, (name, values) in enumerate(shown.items()):
-        ok = np.isfinite(values)
-        place = np.flatnonzero(ok).tolist()
-        source = ColumnDataSource({"x": [p + 1 for p in place], "y": values[ok], "crystal": [names[p] for p in place]})
-        items.append((name, [plot.scatter("x", "y", source=source, size=size, alpha=0.85, color=_colour(i))]))
-    plot.add_tools(HoverTool(tooltips=[("", "@crystal"), (y, "@y")]))
-    if len(names) <= 12:
-        plot.xaxis.ticker = FixedTicker(ticks=list(range(1, len(names) + 1)))
-        plot.xaxis.major_label_overrides = {i + 1: n for i, n in enumerate(short_names(names))}
-    return _with_legend(plot, items)
+        place = np.flatnonzero(np.isfinite(values)).tolist()
+        data = {"x": [p + 1 for p in place], "y": values[place], "crystal": [names[p] for p in place]}
+        glyphs.append(Glyph("points", name, data, {"colour": _colour(i), "size": size}))
+    ticks = {float(i + 1): n for i, n in enumerate(short_names(names))} if len(names) <= 12 else None
+    hover = [("", "@crystal"), (y, "@y")]
+    return _with_legend(Figure(title, Axis("crystal", ticks=ticks), Axis(y), glyphs, hover=hover))
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -187,91 +141,78 @@ def short_names(names: Sequence[str]) -> list[str]:
     return [name[n:] or name for name in names]
 
 
-def histogram(title: str, x: str, series: Mapping[str, np.ndarray], bins: int = 30) -> Any:
+def histogram(title: str, x: str, series: Mapping[str, np.ndarray], bins: int = 30) -> Figure | None:
     """Distributions over common bins."""
     finite = {k: v[np.isfinite(v)] for k, v in series.items() if np.isfinite(v).sum() > 1}
     if not finite:
         return None
     edges = np.histogram_bin_edges(np.concatenate(list(finite.values())), bins)
-    plot = new_figure(title, x, "number")
-    items = []
+    glyphs = []
     for i, (name, values) in enumerate(finite.items()):
         counts, _ = np.histogram(values, edges)
-        source = ColumnDataSource({"left": edges[:-1], "right": edges[1:], "top": counts})
-        bars = plot.quad(
-            "left",
-            "right",
-            "top",
-            0,
-            source=source,
-            color=_colour(i),
-            fill_alpha=0.45,
-            line_color=_colour(i),
-            line_width=1,
-        )
-        items.append((name, [bars]))
-    plot.y_range.start = 0
-    plot.add_tools(HoverTool(tooltips=[(x, "@left – @right"), ("number", "@top")]))
-    return _with_legend(plot, items)
+        data = {"left": edges[:-1], "right": edges[1:], "top": counts}
+        glyphs.append(Glyph("bars", name, data, {"colour": _colour(i)}))
+    hover = [(x, "@left – @right"), ("number", "@top")]
+    return _with_legend(Figure(title, Axis(x), Axis("number"), glyphs, hover=hover))
 
 
-def bars(title: str, x: str, y: str, left: np.ndarray, right: np.ndarray, top: np.ndarray) -> Any:
+def bars(title: str, x: str, y: str, left: np.ndarray, right: np.ndarray, top: np.ndarray) -> Figure | None:
     """A histogram that was counted elsewhere."""
     if len(top) == 0 or len(left) != len(top) or len(right) != len(top):
         return None
-    plot = new_figure(title, x, y)
-    source = ColumnDataSource({"left": left, "right": right, "top": top})
-    plot.quad("left", "right", "top", 0, source=source, color=COLOURS[0], fill_alpha=0.45, line_color=COLOURS[0])
-    plot.y_range.start = 0
-    plot.add_tools(HoverTool(tooltips=[(x, "@left – @right"), (y, "@top")]))
-    return plot
+    glyph = Glyph("bars", title, {"left": left, "right": right, "top": top}, {"colour": COLOURS[0]})
+    return Figure(title, Axis(x), Axis(y), [glyph], hover=[(x, "@left – @right"), (y, "@top")])
 
 
 def scatter(
     title: str, x: str, y: str, xs: np.ndarray, ys: np.ndarray, names: Sequence[str],
     groups: Sequence[str] | None = None, *, equal: bool = False,
-) -> Any:  # fmt: skip
+) -> Figure | None:  # fmt: skip
     """Points with names, coloured by group; ``equal`` gives both axes one scale and draws them through the origin."""
     ok = np.isfinite(xs) & np.isfinite(ys)
     if not ok.any():
         return None
-    plot = new_figure(title, x, y, match_aspect=equal)
     groups = list(groups) if groups is not None else [""] * len(xs)
-    items, size = [], 9 if len(xs) <= 60 else 5
+    size = 9 if len(xs) <= 60 else 5
     kinds = list(dict.fromkeys(g for g, good in zip(groups, ok, strict=True) if good))
-    colours = COLOURS if len(kinds) <= len(COLOURS) else turbo(len(kinds))
+    colours = COLOURS if len(kinds) <= len(COLOURS) else hues(len(kinds))
+    glyphs = []
     for group, colour in zip(kinds, colours, strict=False):
         rows = [k for k in np.flatnonzero(ok).tolist() if groups[k] == group]
-        data = {"x": xs[rows], "y": ys[rows], "name": [names[k] for k in rows], "group": [group] * len(rows)}
-        items.append(
-            (group, [plot.scatter("x", "y", source=ColumnDataSource(data), size=size, alpha=0.8, color=colour)])
-        )
-    tooltips = [("", "@name"), *([("", "@group")] if any(groups) else []), (x, "@x"), (y, "@y")]
-    plot.add_tools(HoverTool(tooltips=tooltips))
-    if equal:
-        for dimension in ("width", "height"):
-            plot.add_layout(Span(location=0, dimension=dimension, line_color="#b8c0cc", line_width=1))
-    return _with_legend(plot, items)
+        data = {"x": xs[rows], "y": ys[rows], "who": [names[k] for k in rows]}
+        glyphs.append(Glyph("points", group, data, {"colour": colour, "size": size}))
+    hover = [("", "@who"), *([("", "$name")] if any(groups) else []), (x, "@x"), (y, "@y")]
+    return _with_legend(Figure(title, Axis(x), Axis(y), glyphs, hover=hover, equal=equal, cross=equal))
 
 
-def against_resolution(title: str, y: str, d: np.ndarray, series: Mapping[str, np.ndarray], **options: Any) -> Any:
+def hues(n: int) -> tuple[str, ...]:
+    """So many colours around the wheel."""
+    shades = (colorsys.hls_to_rgb(i / n, 0.45, 0.75) for i in range(n))
+    return tuple("#" + "".join(f"{round(255 * part):02x}" for part in shade) for shade in shades)
+
+
+# Resolutions (Å) that an axis may be labelled with.
+_RESOLUTIONS = np.array(
+    [20, 10, 7, 5, 4, 3.5, 3, 2.5, 2.2, 2, 1.8, 1.7, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
+)
+
+
+def against_resolution(
+    title: str, y: str, d: np.ndarray, series: Mapping[str, np.ndarray], *, markers: bool = True,
+    plain: Sequence[str] = (),
+) -> Figure | None:  # fmt: skip
     """Curves against resolution: the axis is linear in 1/d² and labelled in Å."""
     s2 = 1 / d**2 if len(d) else d
-    plot = lines(title, "resolution (Å)", y, [(k, s2, v) for k, v in series.items()], markers=True, **options)
-    if plot is None:
+    figure = lines(title, "resolution (Å)", y, [(k, s2, v) for k, v in series.items()], markers=markers, plain=plain)
+    if figure is None:
         return None
     finite = s2[np.isfinite(s2)]
-    wanted = np.array(
-        [10, 5, 4, 3.5, 3, 2.5, 2.2, 2, 1.8, 1.7, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
-    )
-    places = 1 / wanted**2
+    places = 1 / _RESOLUTIONS**2
     inside = np.flatnonzero((places >= finite.min()) & (places <= finite.max() * 1.02))
     kept: list[int] = []
     for i in inside:  # labels at least a twelfth of the axis apart
         if not kept or places[i] - places[kept[-1]] > np.ptp(finite) / 12:
             kept.append(int(i))
-    if kept:
-        plot.xaxis.ticker = FixedTicker(ticks=[float(places[i]) for i in kept])
-        plot.xaxis.major_label_overrides = {float(places[i]): f"{wanted[i]:g}" for i in kept}
-    plot.select_one(HoverTool).tooltips = [("", "@name"), ("1/d²", "@x"), (y, "@y")]
-    return plot
+    figure.x.ticks = {float(places[i]): f"{_RESOLUTIONS[i]:g}" for i in kept} or None
+    figure.hover = [("", "$name"), ("1/d²", "@x"), (y, "@y")]
+    return figure

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from mxdask.report.figure import Figure
 
 
 @dataclass
@@ -13,20 +14,20 @@ class Section:
 
     Attributes
     ----------
-    key : anchor on the page. parts : html strings, or lists of Bokeh models that are laid out as a grid.
+    key : anchor on the page. parts : html strings, or lists of figures that are laid out as a grid.
     """
 
     key: str
     title: str
     lead: str = ""
-    parts: list[str | list[Any]] = field(default_factory=list)
+    parts: list[str | list[Figure]] = field(default_factory=list)
 
     def add(self, html: str) -> None:
         """Append html; "" is left out."""
         if html:
             self.parts.append(html)
 
-    def plots(self, figures: Sequence[Any]) -> None:
+    def plots(self, figures: Sequence[Figure | None]) -> None:
         """Append a grid of the figures that are not None."""
         drawn = [f for f in figures if f is not None]
         if drawn:

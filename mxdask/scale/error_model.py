@@ -34,11 +34,13 @@ _MIN_A = 0.1
 _MIN_INDEPENDENCE = 0.1
 _MAX_B = 0.5
 _BACKGROUND_CYCLES = 4
-_BACKGROUND_LIMITS = (0.2, 5.0)
+_BACKGROUND_LIMITS = (0.01, 10.0)
 # Reflections measured well enough for a and b: expected above this many σ.
 _MEASURED = 2.0
 # Reflections whose noise is that of the background: expected below this many σ.
 _WEAK = 1.5
+# What deviates more than this many σ is a mistake, not noise.
+_OUTLYING = 6.0
 # Reflections that tell c: cut enough for it to matter, clearly measured; and how many of them.
 _CUT, _CLEAR, _MIN_CUT = 0.1, 5.0, 30
 
@@ -204,17 +206,26 @@ def _refine_a_and_b(
 def _background_factor(
     group: np.ndarray, intensity: np.ndarray, variances: Variances, g: np.ndarray, model: ErrorModel
 ) -> float:
-    """k that gives reflections whose noise is that of the background deviations of unit width."""
+    """k that makes the scatter of reflections whose noise is that of the background what it should be.
+
+    Of n counts spread over equivalents, each has the variance that the mean m of just these counts says, whatever
+    was expected: E(r² | m) = rate·m + k·background, below zero as well (where nothing was counted, m is minus the
+    background, and all agree). So groups may be chosen by their mean, but it is m itself that has to be taken off.
+    """
     k = model.background
     for _ in range(_BACKGROUND_CYCLES):
-        data = select_deviations(group, intensity, variances.counts + k * variances.background, g, -np.inf)
-        # Groups with a mean below zero are left out: with few counts they are those where nothing at all was counted,
-        # and agree better than their errors say.
-        weak = (data.expected > 0) & (data.expected < _WEAK * np.sqrt(data.variance))
+        variance = variances.counts + k * variances.background
+        data = select_deviations(group, intensity, variance, g, -np.inf)
+        weak = (data.expected < _WEAK * np.sqrt(data.variance)) & (np.abs(data.delta(model.a, model.b)) < _OUTLYING)
         if weak.sum() < _MIN_REFLECTIONS:
             return model.background
-        k *= probability_plot_slope(data.delta(model.a, model.b)[weak]) ** 2
-    return float(np.clip(k, *_BACKGROUND_LIMITS))
+        rows, expected = data.row[weak], data.expected[weak]
+        squares = ((data.intensity[weak] - expected) / (model.a * data.independence[weak])) ** 2
+        weight = 1.0 / data.variance[weak] ** 2
+        background = variances.background[rows]
+        k = float(weight @ (squares - variances.rate[rows] * expected) / (weight @ background))
+        k = float(np.clip(k, *_BACKGROUND_LIMITS))
+    return k
 
 
 def _cut_error(

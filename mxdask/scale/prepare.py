@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,6 +14,28 @@ from mxdask.scale.models import ScalingModel, choose_model
 from mxdask.scale.params import Params
 from mxdask.table import Flag, ReflectionTable
 
+# What is looked at here; all other columns are handed from the input to the output of the step.
+COLUMNS = (
+    "id", "miller_index", "flags", "d", "lp", "qe", "dqe", "partiality", "partial_id", "xyzobs.px.value", "xyzcal.px",
+    "s1", "intensity.prf.value", "intensity.prf.variance", "intensity.sum.value", "intensity.sum.variance",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Whole:
+    """One crystal's m reflections after their pieces were joined.
+
+    Attributes
+    ----------
+    flags : (m,) u8, those of an earlier scaling taken off, those of what cannot be scaled put on.
+    kept : (m,) i8, rows of the crystal's input that they are; None: all of them.
+    changed : the columns that joining changed, whole.
+    """
+
+    flags: np.ndarray
+    kept: np.ndarray | None = None
+    changed: dict[str, np.ndarray] = field(default_factory=dict)
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -21,8 +43,8 @@ class Prepared:
 
     Attributes
     ----------
-    table : all its reflections, pieces joined; columns that did not change are the input's own.
-    row : (n,) i4, rows of the table that take part.
+    whole : its reflections.
+    row : (n,) i4, those of them that take part.
     hkl : (n, 3); d : (n,) Å; frame : (n,) observed frame coordinate; partiality : (n,).
     prf, sum : (2, n) corrected intensity and variance; where one kind is missing it holds the other.
     both : (n,) bool, both kinds were integrated.
@@ -32,7 +54,7 @@ class Prepared:
     known : the model's parameters from an earlier scaling, or None.
     """
 
-    table: ReflectionTable
+    whole: Whole
     row: np.ndarray
     hkl: np.ndarray
     d: np.ndarray
@@ -68,14 +90,18 @@ def prepare(
     kinds = [k for k in ("prf", "sum") if f"intensity.{k}.value" in table]
     if not kinds:
         raise MxdaskError("no integrated intensities; run `mxdask integrate` first")
-    table, _ = combine_partials(_without_scaling(table), kinds)
+    before = table = table.copy()
+    table, kept = combine_partials(before, kinds)
     row, keep_user = _suitable(experiment, table, params, excluded)
     flags = np.where(keep_user, 0, Flag.USER_EXCLUDED_IN_SCALING).astype(np.uint64)
     unsuitable = np.ones(len(table), dtype=bool)
     unsuitable[row] = False
-    table["flags"] = table["flags"] | flags | np.where(unsuitable, np.uint64(Flag.EXCLUDED_FOR_SCALING), np.uint64(0))
+    flags |= table["flags"] & ~np.uint64(Flag.BAD_FOR_SCALING | Flag.SCALED)
+    flags[unsuitable] |= np.uint64(Flag.EXCLUDED_FOR_SCALING)
     if len(row) == 0:
         raise MxdaskError(f"none of {len(table)} reflections can be scaled (flags, partiality, resolution)")
+    joined = ("partiality", *(f"intensity.{k}.{v}" for k in kinds for v in ("value", "variance")))
+    whole = Whole(flags) if table is before else Whole(flags, kept, {name: table[name] for name in joined})
     part = table.select(row)
     prf, summed, both = _both_kinds(part, kinds)
     partiality = part["partiality"] if "partiality" in part else np.ones(len(part))
@@ -84,23 +110,12 @@ def prepare(
     model, known = choose_model(experiment, params), None
     if experiment.scaling_model is not None and not params.overwrite_existing_models:
         model, known = ScalingModel.from_dict(experiment.scaling_model, model)
-    frame = part["xyzobs.px.value"][:, 2] if "xyzobs.px.value" in part else part["xyzcal.px"][:, 2]
-    design = experiment_rows(experiment, model, frame, part["d"], part.columns.get("s1"))
+    frame = part["xyzobs.px.value" if "xyzobs.px.value" in part else "xyzcal.px"][:, 2].copy()
+    design = experiment_rows(experiment, model, frame, part["d"], part["s1"] if "s1" in part else None)
     return Prepared(
-        table, row.astype(np.int32), part["miller_index"], part["d"], frame, partiality, prf, summed, both, raw,
+        whole, row.astype(np.int32), part["miller_index"], part["d"], frame, partiality, prf, summed, both, raw,
         factor, model, design, known,
     )  # fmt: skip
-
-
-def _without_scaling(table: ReflectionTable) -> ReflectionTable:
-    """A table as it was before any earlier scaling."""
-    out = table.copy()
-    for name in ("intensity.scale.value", "intensity.scale.variance", "inverse_scale_factor",
-                 "inverse_scale_factor_variance"):  # fmt: skip
-        if name in out:
-            del out[name]
-    out.unset_flags(np.arange(len(out)), int(Flag.BAD_FOR_SCALING | Flag.SCALED))
-    return out
 
 
 def _suitable(

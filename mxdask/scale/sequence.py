@@ -12,7 +12,7 @@ from mxdask.intensity.asu import pack
 from mxdask.scale.combine import choose_i_mid
 from mxdask.scale.design import starts_of
 from mxdask.scale.error_model import START, ErrorModel, refine_error_model
-from mxdask.scale.expectation import Variances, expected_intensities, expected_variances, resolution_shells
+from mxdask.scale.expectation import Counting, Variances, expected_intensities, resolution_shells
 from mxdask.scale.outliers import find_outliers, too_strong
 from mxdask.scale.params import Params, ScalingOptions
 from mxdask.scale.pool import Pool
@@ -83,7 +83,7 @@ class Scaling:
         self.trials: list[dict[str, float]] = []
         self.shell = resolution_shells(pool.inverse_d2)
         self.intensity, self.counted_variance = pool.intensities(self.i_mid)
-        self.variances = Variances(np.zeros(len(pool)), self.counted_variance)
+        self.variances = Variances(np.zeros(len(pool)), self.counted_variance, pool.count_factor)
         self.expected = np.maximum(self.intensity, 0.0)
         em = params.error_model
         start = ErrorModel(em.a or START[0], START[1] if em.b is None else em.b)
@@ -213,11 +213,10 @@ class Scaling:
     def expect(self) -> None:
         """What each observation should have been by the present scales, and the counting variance of that."""
         good = ~self.outlier & (self.g > 0)
+        counting = Counting.of(self.intensity, self.counted_variance, self.pool.count_factor)
         variance = self.variances.total
-        self.expected = expected_intensities(self.group, self.shell, self.intensity, variance, self.g, good)
-        self.variances = expected_variances(
-            self.intensity, self.counted_variance, self.pool.count_factor, self.expected
-        )
+        self.expected = expected_intensities(self.group, self.shell, self.intensity, variance, counting, self.g, good)
+        self.variances = counting.variances(self.expected)
 
     def finish(self) -> Scaled:
         """Everything as arrays; the last error model is in the variances."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from mxdask.intensity.asu import count_possible
 from mxdask.intensity.cells import common_space_group, median_cell
 from mxdask.intensity.estimate_resolution import estimate_resolution
 from mxdask.intensity.merging import Unmerged
+from mxdask.intensity.order import canonical_order
 from mxdask.models import Experiment, ExperimentList
 from mxdask.scale import summary as tell
 from mxdask.scale.filtering import Filtered, scale_and_filter
 from mxdask.scale.params import Params
 from mxdask.scale.pool import Pool, pool_crystals
-from mxdask.scale.prepare import Prepared, prepare
+from mxdask.scale.prepare import COLUMNS, Prepared, Whole, prepare
 from mxdask.scale.reference import reference_intensities
 from mxdask.scale.sequence import Scaled, Scaling, free_set
 from mxdask.table import Flag, ReflectionTable, match_to_experiments
@@ -47,9 +49,10 @@ def run(
     space_group, cell = common_space_group(experiments), median_cell(experiments)
     _log.info("Scaling %d crystals in %s, median cell %s", len(experiments), space_group.short_name(), _cell_text(cell))
     excluded = excluded_images(params, len(experiments))
-    prepared = _prepare_all(experiments, table, params, excluded, flow)
+    order = canonical_order(experiments.experiments)  # sums over crystals are made in it, however they are listed
+    prepared = _prepare_all(experiments, order, table, params, excluded, flow)
     options = params.scaling_options
-    pool, tables, positions, lost = _pooled(prepared, space_group, params)
+    pool, wholes, positions, lost = _pooled(prepared, order, space_group, params)
     reference = None if options.reference is None else reference_intensities(options.reference, pool, space_group)
     scaling, weak = _scalable(pool, params, reference)
     lost |= {positions[i]: reason for i, reason in weak.items()}
@@ -76,7 +79,7 @@ def run(
     for position, reason in lost.items():
         e = experiments[position]
         rows[position] = {"sweep": e.name, "identifier": e.identifier, "status": "failed", "reason": reason}
-    out = _scaled_table(table, tables, pool, scaled, positions)
+    out = _scaled_table(table, len(experiments), wholes, pool, scaled, positions)
     good = ~scaled.outlier & ~scaled.excluded
     hkl = np.where(pool.asu.plus[:, None], pool.asu.hkl, -pool.asu.hkl)  # keeps Friedel mates apart
     data = Unmerged.of(
@@ -86,19 +89,27 @@ def run(
     _log.info(_crystal_table(ordered))
     _warn_of_loose_scales(ordered)
     _log.info(tell.error_model_table(scaled))
+    listed = experiments.experiments, pool, scaled, positions
+    curved = [p for p, model in zip(positions, pool.layout.models, strict=True) if model.lmax]
     report: dict[str, Any] = {
         "step": "scale", "rows": ordered, "space_group": space_group.short_name(), "cell": list(cell.parameters),
         "n_observations": len(pool), "n_outliers": int(scaled.outlier.sum()),
-        "error_model": scaled.error_models[0].summary(), "i_mid": scaled.i_mid.tolist(), "combinations": scaled.trials,
-        "rounds": scaled.rounds, "curves": tell.curves(experiments.experiments, pool, scaled, positions),
-        "images": tell.image_rows(experiments.experiments, pool, scaled, positions),
-        "absorption": tell.absorption_surfaces(experiments.experiments, pool, scaled, positions),
+        "error_model": _in_list_order(scaled.error_models, positions)[0].summary(),
+        "i_mid": _in_list_order(scaled.i_mid.tolist(), positions), "combinations": scaled.trials,
+        "rounds": scaled.rounds, "curves": _in_list_order(tell.curves(*listed), positions),
+        "images": _in_list_order(tell.image_rows(*listed), positions),
+        "absorption": _in_list_order(tell.absorption_surfaces(*listed), curved),
         "filtering": None if filtered is None else {"cycles": filtered.cycles, "reason": filtered.reason},
         "free_set": tell.free_set_statistics(pool, scaled, free_set(pool, options)) if options.use_free_set else None,
         "reference": options.reference,
         "resolution": _resolution(data, params), **tell.statistics(data, params.merging.nbins, params.seed),
     }  # fmt: skip
     return _with_models(experiments, pool, scaled, positions), out, report
+
+
+def _in_list_order(of_crystals: Sequence[Any], positions: list[int]) -> list[Any]:
+    """What was made crystal by crystal, sorted as the experiments are."""
+    return [of_crystals[i] for i in np.argsort(positions)]
 
 
 def _resolution(data: Unmerged, params: Params) -> dict[str, Any] | None:
@@ -136,46 +147,34 @@ def excluded_images(params: Params, n_experiments: int) -> dict[int, tuple[tuple
 
 def _prepare_all(
     experiments: ExperimentList,
+    order: list[int],
     table: ReflectionTable,
     params: Params,
     excluded: dict[int, tuple[tuple[int, int], ...]],
     flow: Flow,
 ) -> list[Prepared | Failed]:
-    parts = _parts(table)
-    empty = table.select(np.zeros(0, dtype=np.int64))
-    items = [(e, parts.get(i, empty), params, excluded.get(i, ())) for i, e in enumerate(experiments)]
+    lean = table.only(COLUMNS)
+    parts, empty = lean.split_by("id"), lean.rows(0, 0)
+    items = [(experiments[i], parts.get(i, empty), params, excluded.get(i, ())) for i in order]
     return flow.map(prepare, items, name="prepare-scaling")
 
 
-def _parts(table: ReflectionTable) -> dict[int, ReflectionTable]:
-    """Each crystal's reflections; where they already lie together, without copying them."""
-    ids = table["id"]
-    if table.shoeboxes is not None or np.any(ids[1:] < ids[:-1]):
-        return table.split_by("id")
-    keys, starts = np.unique(ids, return_index=True)
-    ends = np.append(starts[1:], len(ids))
-    return {
-        int(k): ReflectionTable({name: values[a:b] for name, values in table.columns.items()}, table.identifiers)
-        for k, a, b in zip(keys, starts, ends, strict=True)
-    }
-
-
 def _pooled(
-    prepared: list[Prepared | Failed], space_group: Any, params: Params
-) -> tuple[Pool, list[ReflectionTable | None], list[int], dict[int, str]]:
-    """The observations of all crystals; their tables (None: failed); which they are; and why some are not there.
+    prepared: list[Prepared | Failed], order: list[int], space_group: Any, params: Params
+) -> tuple[Pool, dict[int, Whole], list[int], dict[int, str]]:
+    """The observations of all crystals, which experiments these are, their reflections, and why others are not there.
 
     The prepared crystals are used up: their observations go on living in the pool only.
     """
-    lost = {i: p.reason for i, p in enumerate(prepared) if isinstance(p, Failed)}
-    tables = [None if isinstance(p, Failed) else p.table for p in prepared]
-    positions = [i for i in range(len(prepared)) if i not in lost]
+    lost = {i: p.reason for i, p in zip(order, prepared, strict=True) if isinstance(p, Failed)}
+    wholes = {i: p.whole for i, p in zip(order, prepared, strict=True) if isinstance(p, Prepared)}
+    positions = [i for i in order if i not in lost]
     if not positions:
         reasons = "; ".join(sorted({*lost.values()}))
         raise MxdaskError(f"none of {len(prepared)} crystals can be scaled: {reasons}")
     pool = pool_crystals([p for p in prepared if isinstance(p, Prepared)], space_group, params.anomalous)
     prepared.clear()
-    return pool, tables, positions, lost
+    return pool, wholes, positions, lost
 
 
 def _scalable(pool: Pool, params: Params, reference: np.ndarray | None) -> tuple[Scaling, dict[int, str]]:
@@ -214,35 +213,44 @@ def _name_removed(filtered: Filtered, experiments: ExperimentList, positions: li
     """Put the sweep's name beside the number of each group in the record of filtering."""
     for cycle in filtered.cycles:
         for row in (*cycle["groups"], *cycle["removed"]):
-            row["sweep"] = experiments[positions[row["crystal"]]].name
+            row["crystal"] = positions[row["crystal"]]
+            row["sweep"] = experiments[row["crystal"]].name
     rows = [(c["cycle"], r["sweep"], f"{r['first']}-{r['last']}", f"{100 * r['delta']:.3f}")
             for c in filtered.cycles for r in c["removed"]]  # fmt: skip
     _log.info(text_table(("cycle", "crystal", "images", "ΔCC½ (%)"), rows, title=f"Taken out; then {filtered.reason}"))
 
 
 def _scaled_table(
-    table: ReflectionTable,
-    tables: list[ReflectionTable | None],
-    pool: Pool,
-    scaled: Scaled,
-    positions: list[int],
+    table: ReflectionTable, n_crystals: int, wholes: dict[int, Whole], pool: Pool, scaled: Scaled, positions: list[int]
 ) -> ReflectionTable:
     """All crystals' reflections in order of the experiments, with the columns of scaling."""
-    parts = _parts(table)
-    empty = table.select(np.zeros(0, dtype=np.int64))
-    own = [parts.get(i, empty) if t is None else t for i, t in enumerate(tables)]
-    ends = np.cumsum([len(t) for t in own])
-    offset = (ends - [len(t) for t in own])[positions]
-    row = offset[pool.experiment] + pool.row  # of each observation, in the joined table
-    n = int(ends[-1])
-    flags = np.concatenate([t["flags"] for t in own])
+    ids = table["id"]
+    order = np.argsort(ids, kind="stable")
+    first = np.searchsorted(ids[order], np.arange(n_crystals + 1))
+    own = [order[a:b] for a, b in zip(first[:-1], first[1:], strict=True)]
+    for i, whole in wholes.items():
+        own[i] = own[i] if whole.kept is None else own[i][whole.kept]
+    start = np.concatenate([[0], np.cumsum([len(r) for r in own])])
+    rows = np.concatenate(own)
+    n = len(rows)
+    joined = table.copy() if n == len(table) and np.all(rows[1:] > rows[:-1]) else table.select(rows)
+    joined.identifiers = dict(table.identifiers)
+    for name in sorted({name for whole in wholes.values() for name in whole.changed}):
+        column = joined[name].copy()
+        for i, whole in wholes.items():
+            if name in whole.changed:
+                column[start[i] : start[i + 1]] = whole.changed[name]
+        joined[name] = column
+    flags = joined["flags"].copy()
+    for i, whole in wholes.items():
+        flags[start[i] : start[i + 1]] = whole.flags
+    row = start[positions][pool.experiment] + pool.row  # of each observation, in the joined table
     idle = np.ones(n, dtype=bool)
     idle[row] = False
     flags[idle] = (flags[idle] & ~np.uint64(Flag.SCALED)) | np.uint64(Flag.EXCLUDED_FOR_SCALING)
     flags[row[scaled.outlier]] |= np.uint64(Flag.OUTLIER_IN_SCALING)
     flags[row[scaled.excluded]] |= np.uint64(Flag.EXCLUDED_FOR_SCALING)
     flags[row[~scaled.outlier & ~scaled.excluded]] |= np.uint64(Flag.SCALED)
-    joined = _joined(table, own)
     joined["flags"] = flags
     columns = {
         "intensity.scale.value": (0.0, scaled.intensity), "intensity.scale.variance": (0.0, scaled.variance),
@@ -253,14 +261,6 @@ def _scaled_table(
         column[row] = values
         joined[name] = column
     return joined
-
-
-def _joined(table: ReflectionTable, own: list[ReflectionTable]) -> ReflectionTable:
-    """The crystals' tables one after the other; the input's own columns where that is what they are."""
-    unchanged = sum(len(t) for t in own) == len(table) and not np.any(table["id"][1:] < table["id"][:-1])
-    out = table.copy() if unchanged else ReflectionTable.concat(own)
-    out.identifiers = dict(table.identifiers)
-    return out
 
 
 def _with_models(experiments: ExperimentList, pool: Pool, scaled: Scaled, positions: list[int]) -> ExperimentList:

@@ -39,14 +39,12 @@ class MergedComparison:
     ----------
     n : reflections in common. cc : their correlation. shells : ten with equal numbers of reflections.
     reindexing : how the result's indices become the truth's, as ``h,k,l``.
-    n_unknown : reflections of the result that the structure does not have (systematic absences …).
     """
 
     n: int
     cc: float
     shells: tuple[Shell, ...]
     reindexing: str
-    n_unknown: int
 
     @property
     def mean_shell_cc(self) -> float:
@@ -115,7 +113,7 @@ def merged_against_truth(mtz: str | Path, truth: str | Path, structure: str | No
     if known.sum() < 20:
         raise MxdaskError(f"{mtz}: {known.sum()} reflections in common with {truth}: not the same structure?")
     shells = _shells(I[known], true[known], d[known])
-    return MergedComparison(int(known.sum()), cc, shells, reindexing, int((~known).sum()))
+    return MergedComparison(int(known.sum()), cc, shells, reindexing)
 
 
 def _read_merged(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -67,8 +67,9 @@ def spot_data(experiment: Experiment, table: ReflectionTable) -> SpotData:
         for centre in ice_rings(float(d_star_sq.max()) + _ICE_HALF_WIDTH):
             ice |= np.abs(d_star_sq - centre) < _ICE_HALF_WIDTH
     value, variance = table["intensity.sum.value"], table["intensity.sum.variance"]
-    data = SpotData(np.floor(xyz[:, 2]).astype(np.int64), d_star_sq, value, variance, ice)
-    return data.select(d_star_sq > 0)
+    known = np.isfinite(xyz).all(axis=1) & (d_star_sq > 0)
+    data = SpotData(np.floor(np.where(known, xyz[:, 2], 0.0)).astype(np.int64), d_star_sq, value, variance, ice)
+    return data.select(known)
 
 
 def count(data: SpotData, *, resolution_analysis: bool = True) -> Counts:

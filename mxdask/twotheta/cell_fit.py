@@ -46,7 +46,6 @@ class CellFit:
     ----------
     cell : (6,) Å, degrees. volume : Å³. esds : (7,) of the six and the volume.
     n : reflections used. rmsd : radians, of all; rmsds : of each experiment (NaN without reflections).
-    metric : (3, 3) G*, Å⁻².
     """
 
     cell: np.ndarray
@@ -55,7 +54,6 @@ class CellFit:
     n: int
     rmsd: float
     rmsds: np.ndarray
-    metric: np.ndarray
 
 
 def fit_cell(data: Sequence[Angles], start: np.ndarray, basis: np.ndarray) -> CellFit:
@@ -97,7 +95,7 @@ def fit_cell(data: Sequence[Angles], start: np.ndarray, basis: np.ndarray) -> Ce
     counts = np.array([len(d) for d in data])
     with np.errstate(invalid="ignore", divide="ignore"):
         rmsds = np.sqrt(squares / counts)
-    return CellFit(crystal.cell, crystal.volume, esds, n, float(np.sqrt(squares.sum() / n)), rmsds, metric)
+    return CellFit(crystal.cell, crystal.volume, esds, n, float(np.sqrt(squares.sum() / n)), rmsds)
 
 
 def _combined(values: np.ndarray, basis: np.ndarray) -> np.ndarray:

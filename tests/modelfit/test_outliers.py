@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import chi2
 from synthetic_sweeps import several
 
@@ -16,6 +18,7 @@ from mxdask.modelfit.mcd import (
     robust_location_scatter,
     small_sample_factor,
 )
+from mxdask.modelfit.mcd_kernels import best_of_starts, best_of_trials, concentrate_fully
 from mxdask.modelfit.options import FitOptions
 from mxdask.modelfit.outliers import find_outliers, tukey_outliers
 from mxdask.modelfit.selection import observations
@@ -25,6 +28,48 @@ SCATTER = np.array([[1.0, 0.3, 0.0], [0.3, 2.0, -0.5], [0.0, -0.5, 0.5]])
 
 def sample(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).multivariate_normal([1.0, -2.0, 3.0], SCATTER, n)
+
+
+def concentrated(values, h, centre, scatter):
+    """One step in plain numpy: the moments of the h nearest rows, and their determinant."""
+    d = values - centre
+    nearest = np.sort(np.argsort(np.einsum("ni,ni->n", d @ np.linalg.inv(scatter), d), kind="stable")[:h])
+    scatter = np.cov(values[nearest].T)
+    return values[nearest].mean(axis=0), scatter, np.linalg.det(scatter)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.integers(20, 80))
+def test_kernels_concentrate_as_plain_numpy_does(seed, n):
+    rng = np.random.default_rng(seed)
+    values, h = rng.normal(size=(n, 3)) @ rng.normal(size=(3, 3)), n // 2 + 2
+    draws = np.argsort(rng.random((12, n)), axis=1)[:, :4]
+    starts = [(values[rows].mean(axis=0), np.cov(values[rows].T)) for rows in draws]
+    ends = []
+    for centre, scatter in starts:
+        for _ in range(2):
+            centre, scatter, determinant = concentrated(values, h, centre, scatter)
+        ends.append((determinant, centre, scatter))
+    ends.sort(key=lambda end: end[0])
+    centres, scatters = best_of_trials(values, h, draws, 2, 5)
+    np.testing.assert_allclose(centres, [c for _, c, _ in ends[:5]], atol=1e-9)
+    np.testing.assert_allclose(scatters, [s for _, _, s in ends[:5]], atol=1e-9)
+    again = best_of_starts(values, h, *map(np.array, zip(*starts, strict=True)), 2, 5)
+    np.testing.assert_array_equal(np.concatenate(again[1]), np.concatenate(scatters))
+
+    best = min((_settled(values, h, *start) for start in zip(centres, scatters, strict=True)), key=lambda end: end[2])
+    centre, scatter = concentrate_fully(values, h, centres, scatters, 100)
+    np.testing.assert_allclose(centre, best[0], atol=1e-9)
+    np.testing.assert_allclose(scatter, best[1], atol=1e-9)
+
+
+def _settled(values, h, centre, scatter):
+    previous = np.inf
+    while True:
+        centre, scatter, determinant = concentrated(values, h, centre, scatter)
+        if determinant >= previous * (1 - 1e-12):
+            return centre, scatter, determinant
+        previous = determinant
 
 
 def test_fences_by_hand():

@@ -79,8 +79,8 @@ def test_many_crystals_are_drawn_as_maps_not_lines(summaries):
     def glyphs(n: int) -> tuple[int, int]:
         parts = [part for section in build_sections(summaries(n, images=10)) for part in section.parts]
         figures = [figure for part in parts if isinstance(part, list) for figure in part]
-        kinds = [type(r.glyph).__name__ for f in figures for r in f.renderers]
-        return kinds.count("Line"), kinds.count("Image")
+        kinds = [glyph.kind for f in figures for glyph in f.glyphs]
+        return kinds.count("line"), kinds.count("image")
 
     few_lines, few_maps = glyphs(6)
     many_lines, many_maps = glyphs(100)

@@ -25,7 +25,7 @@ def observations(a: float, b: float, multiplicity: int, n: int = 4000, seed: int
     variance = g * true + 30.0
     sigma = a * np.sqrt(variance + (b * g * true) ** 2)
     value = g * true + sigma * rng.normal(size=len(group))
-    return group, value, Variances(g * true, np.full(len(g), 30.0)), g, np.ones(len(g))
+    return group, value, Variances(g * true, np.full(len(g), 30.0), np.ones(len(g))), g, np.ones(len(g))
 
 
 @pytest.mark.parametrize("multiplicity", [2, 3, 10])
@@ -52,7 +52,7 @@ def test_too_few_observations_say_so():
 
 def test_weak_data_still_get_one():
     group, value, variances, g, whole = observations(1.2, 0.0, 4)
-    small = Variances(variances.counts / 1e4, variances.background / 1e4)
+    small = Variances(variances.counts / 1e4, variances.background / 1e4, variances.rate / 100)
     model = refine_error_model(group, value / 100, small, g, whole, ErrorModel())
     assert model.reason == ""
     assert model.a == pytest.approx(1.2, rel=0.1)
@@ -64,7 +64,7 @@ def test_background_factor_is_found_from_weak_reflections():
     group = np.repeat(np.arange(n), multiplicity)
     true = np.where(np.arange(n) % 2, rng.exponential(400.0, n), rng.exponential(5.0, n))[group]
     value = true + np.sqrt(true + 100.0) * rng.normal(size=len(group))
-    said = Variances(true, np.full(len(group), 250.0))
+    said = Variances(true, np.full(len(group), 250.0), np.ones(len(group)))
     model = refine_error_model(group, value, said, np.ones(len(group)), np.ones(len(group)), ErrorModel())
     assert model.a == pytest.approx(1.0, rel=0.05)
     assert model.a**2 * model.background == pytest.approx(0.4, rel=0.1)

@@ -13,6 +13,7 @@ from synthetic import Fake, fake_crystals
 
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Flow
+from mxdask.intensity.absence_tables import absence_report
 from mxdask.intensity.absences import score_space_groups, screw_axes
 from mxdask.intensity.asu import pack
 from mxdask.intensity.merged_set import MergedSet
@@ -132,6 +133,33 @@ def test_one_outlier_among_absences_is_forgiven_many_are_not() -> None:
     value[along] = 30.0
     axes, _ = score_space_groups(plain, MergedSet(data.key, value, data.sigma))
     assert axes[0].score < 0.01
+
+
+def test_an_axis_without_reflections_decides_nothing_and_is_named() -> None:
+    """As in a short wedge: nothing along c, so that 4, 4₂ and 4₁ are equally likely; along a all is there."""
+    plain = gemmi.SpaceGroup("P 4 2 2")
+    data = axial_data("P 43 21 2", "P 4 2 2")
+    data = data.select((data.hkl[:, :2] != 0).any(axis=1))
+    axes, candidates = score_space_groups(plain, data)
+    assert {a.axis.name for a in axes if not a.tested} == {"42c", "41c"}
+    best = [c for c in candidates if c.score > 0.99]
+    assert {g.number for c in best for g in c.groups} == {90, 94, 92, 96}
+    assert best[0].groups[0].hm == "P 4 21 2"
+    told = absence_report(axes, candidates, best[0].groups[0])
+    assert "Could not be tested, for want of reflections along the axis: 42c, 41c" in told
+    assert "P 4 21 2, P 42 21 2, P 41 21 2 and P 43 21 2 apart" in told
+
+
+def test_an_axis_seen_only_where_it_should_be_absent_is_disproved() -> None:
+    data = axial_data("P 1 2 1", "P 1 2 1")
+    axial = (data.hkl[:, 0] == 0) & (data.hkl[:, 2] == 0)
+    axes, candidates = score_space_groups(
+        gemmi.SpaceGroup("P 1 2 1"), data.select(~axial | (np.abs(data.hkl[:, 1]) % 2 == 1))
+    )
+    assert axes[0].tested
+    assert axes[0].score == 0
+    assert candidates[0].groups[0].hm == "P 1 2 1"
+    assert candidates[1].score == 0
 
 
 def test_names_of_screw_axes() -> None:

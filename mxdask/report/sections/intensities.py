@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mxdask.report.figure import Figure
 from mxdask.report.markup import cards, note, rows_table, table
 from mxdask.report.plots import MAX_LINES, Colours, histogram, lines, per_crystal, per_image, scatter
 from mxdask.report.reading import Row, array, column, good_rows, mapping, name_of, names_of, number, rows_of
@@ -65,7 +66,7 @@ def integration(summary: Mapping[str, Any], colours: Colours) -> Section:
 
 def image_figures(
     rows: Sequence[Row], wanted: Sequence[tuple[str, str, str]], colours: Colours, *, key: str | None = "per_image"
-) -> list[Any]:
+) -> list[Figure | None]:
     """Per-image curves of rows that hold them, under ``key`` or (None) themselves: title, axis, name of the curve."""
     held = [mapping(row.get(key)) if key else row for row in rows]
     names = names_of(rows)
@@ -116,9 +117,9 @@ def scaling(summary: Mapping[str, Any], colours: Colours) -> Section:
     return section
 
 
-def _curve_figures(curves: Sequence[Row], colours: Colours) -> list[Any]:
+def _curve_figures(curves: Sequence[Row], colours: Colours) -> list[Figure | None]:
     """Scale and B along the rotation; for many crystals as maps of colours over the sweep's length."""
-    figures = []
+    figures: list[Figure | None] = []
     for title, y, key in (("Scale along the sweep", "scale", "scale"), ("B along the sweep", "B (Å²)", "B")):
         values = [array(c.get(key)) for c in curves]
         if len(curves) <= MAX_LINES:
@@ -133,7 +134,7 @@ def _curve_figures(curves: Sequence[Row], colours: Colours) -> list[Any]:
     return figures
 
 
-def _error_model_figure(model: Row) -> Any:
+def _error_model_figure(model: Row) -> Figure | None:
     bins = rows_of(model, "bins")
     if not bins:
         return None
@@ -145,7 +146,7 @@ def _error_model_figure(model: Row) -> Any:
         (name, intensity[positive], column(bins, key)[positive])
         for name, key in (("before", "variance_before"), ("after", "variance_after"))
     ]
-    return lines("Normalised deviations", "⟨I⟩", "variance", series, markers=True, x_axis_type="log")
+    return lines("Normalised deviations", "⟨I⟩", "variance", series, markers=True, log_x=True)
 
 
 def _error_model_table(model: Row) -> str:

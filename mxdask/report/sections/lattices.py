@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mxdask.report.figure import Figure
 from mxdask.report.markup import cards, note, rows_table, table
 from mxdask.report.plots import MAX_LINES, histogram, lines, per_crystal, scatter
 from mxdask.report.reading import Row, array, column, component, good_rows, lattice_rows, names_of, rows_of, status_of
@@ -66,7 +67,7 @@ def refinement(summary: Mapping[str, Any]) -> Section:
     return section
 
 
-def _progress(sets: Sequence[Row]) -> Any:
+def _progress(sets: Sequence[Row]) -> Figure | None:
     """Deviation on the detector after each accepted step, one curve per joint refinement (for a few of them)."""
     if not 0 < len(sets) <= MAX_LINES:
         return None
@@ -78,7 +79,7 @@ def _progress(sets: Sequence[Row]) -> Any:
     return lines("Deviations during refinement", "step", "rmsd on the detector (mm)", series, markers=True)
 
 
-def cell_figures(rows: Sequence[Row]) -> list[Any]:
+def cell_figures(rows: Sequence[Row]) -> list[Figure | None]:
     """Lengths, angles (where they differ from one another) and volumes, crystal by crystal or as distributions."""
     cells = np.array([_six(row) for row in rows]).reshape(-1, 6)
     if not np.isfinite(cells).any():
@@ -86,14 +87,17 @@ def cell_figures(rows: Sequence[Row]) -> list[Any]:
     names = names_of(rows)
     lengths = dict(zip("abc", cells[:, :3].T, strict=True))
     angles = dict(zip("αβγ", cells[:, 3:].T, strict=True))
-    figures = [per_crystal("Cell lengths", "Å", names, lengths), per_crystal("Cell angles", "degrees", names, angles)]
+    figures: list[Figure | None] = [
+        per_crystal("Cell lengths", "Å", names, lengths),
+        per_crystal("Cell angles", "degrees", names, angles),
+    ]
     if len(rows) >= _MANY:
         figures += [histogram("Cell lengths", "Å", lengths), histogram("Cell angles", "degrees", angles)]
     figures.append(scatter("Cell axes", "a (Å)", "c (Å)", cells[:, 0], cells[:, 2], names))
     return figures
 
 
-def rmsd_figures(rows: Sequence[Row]) -> list[Any]:
+def rmsd_figures(rows: Sequence[Row]) -> list[Figure | None]:
     """Deviations of predicted from observed positions."""
     series = {k: _either(column(rows, *names), component(rows, i, "rmsd", "rmsds")) for k, (names, i) in _RMSD.items()}
     figures = [per_crystal("Deviation of predictions", "rmsd", names_of(rows), series)]

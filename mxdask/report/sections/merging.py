@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from bokeh.models import Range1d
 
+from mxdask.report.figure import Figure
 from mxdask.report.markup import Raw, label, table
 from mxdask.report.plots import against_resolution
 from mxdask.report.reading import array, mapping
@@ -33,18 +33,18 @@ def merging(summary: Mapping[str, Any]) -> Section:
     with np.errstate(invalid="ignore", divide="ignore"):
         d = np.where(np.isfinite(low), 1 / np.sqrt((1 / low**2 + 1 / high**2) / 2), high)
 
-    def drawn(title: str, y: str, wanted: Mapping[str, str]) -> Any:
+    def drawn(title: str, y: str, wanted: Mapping[str, str]) -> Figure | None:
         return against_resolution(title, y, d, {name: held[key] for name, key in wanted.items() if key in held})
 
     half = drawn("Correlation", "CC", {"CC½": "CC_half", "CC anomalous": "CC_anom"})
     r_values = drawn("R values", "R", {"Rmerge": "Rmerge", "Rmeas": "Rmeas", "Rpim": "Rpim"})
     completeness = drawn("Completeness", "%", {"all": "completeness", "anomalous": "anomalous_completeness"})
     if half is not None:
-        half.y_range = Range1d(float(np.nanmin(held.get("CC_anom", np.zeros(1)), initial=0.0)) - 0.05, 1.05)
+        half.y.limits = (float(np.nanmin(held.get("CC_anom", np.zeros(1)), initial=0.0)) - 0.05, 1.05)
     if completeness is not None:
-        completeness.y_range = Range1d(0, 105)
+        completeness.y.limits = (0, 105)
     if r_values is not None:
-        r_values.y_range = Range1d(0, min(2.0, 1.05 * _largest(held, ("Rmerge", "Rmeas", "Rpim"))))
+        r_values.y.limits = (0, min(2.0, 1.05 * _largest(held, ("Rmerge", "Rmeas", "Rpim"))))
     section.plots(
         [
             half, drawn("Strength", "⟨I/σ⟩", {"I/σ": "I_over_sigma"}), completeness,

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from mxdask.report.figure import Figure
 from mxdask.report.markup import label, note, table
 from mxdask.report.plots import MAX_LINES, against_resolution, colour_map, histogram, lines, per_crystal
 from mxdask.report.reading import Row, array, column, mapping, name_of, number, rows_of
 
 
-def absorption_figures(surfaces: Sequence[Row]) -> list[Any]:
+def absorption_figures(surfaces: Sequence[Row]) -> list[Figure | None]:
     """The correction by direction in the crystal; for many crystals only the first ones, the others' ranges beside."""
-    figures = []
+    figures: list[Figure | None] = []
     for surface in surfaces[:MAX_LINES]:
         values = surface.get("correction")
         rows = [array(row) for row in values] if isinstance(values, list) else []
@@ -45,17 +46,18 @@ def _range(values: Any) -> tuple[float, float]:
     return (float(finite.min()), float(finite.max())) if len(finite) else (np.nan, np.nan)
 
 
-def probability_figure(model: Row) -> Any:
+def probability_figure(model: Row) -> Figure | None:
     """Normalised deviations against what a normal distribution would give: a line of slope one if σ is right."""
     plot = mapping(model.get("plot"))
     expected, observed = array(plot.get("expected")), array(plot.get("observed"))
     if len(expected) < 2 or len(expected) != len(observed):
         return None
     series = [("observed", expected, observed), ("normal", expected, expected)]
-    return lines("Normal probability of deviations", "expected deviation (σ)", "observed deviation (σ)", series)
+    title = "Normal probability of deviations"
+    return lines(title, "expected deviation (σ)", "observed deviation (σ)", series, plain=("normal",))
 
 
-def resolution_figure(resolution: Row) -> Any:
+def resolution_figure(resolution: Row) -> Figure | None:
     """CC½ in fine shells, the curve through it and the limit where it falls too low."""
     s2, cc, fit = (array(resolution.get(k)) for k in ("inverse_d_squared", "cc_half", "fit"))
     if len(s2) < 2 or len(cc) != len(s2):
@@ -69,10 +71,10 @@ def resolution_figure(resolution: Row) -> Any:
     d_min = number(resolution.get("d_min"))
     title = f"Resolution by CC½: {d_min:.2f} Å" if np.isfinite(d_min) else "Resolution by CC½"
     with np.errstate(divide="ignore"):
-        return against_resolution(title, "CC½", 1 / np.sqrt(s2), series)
+        return against_resolution(title, "CC½", 1 / np.sqrt(s2), series, plain=("limit",))
 
 
-def filtering_figures(filtering: Row, names: Sequence[str]) -> list[Any]:
+def filtering_figures(filtering: Row, names: Sequence[str]) -> list[Figure | None]:
     """ΔCC½ of every group, cycle by cycle, as a distribution and by crystal; and how CC½ rose."""
     cycles = rows_of(filtering, "cycles")
     deltas = {f"cycle {c.get('cycle', i)}": 100 * array(c.get("delta")) for i, c in enumerate(cycles, start=1)}
@@ -80,7 +82,7 @@ def filtering_figures(filtering: Row, names: Sequence[str]) -> list[Any]:
         return []
     groups, first = rows_of(cycles[0], "groups"), next(iter(deltas.values()))
     cutoff = np.full(len(groups), 100 * number(cycles[0].get("cutoff")))
-    figures = [
+    figures: list[Figure | None] = [
         histogram("ΔCC½ of groups of images", "ΔCC½ (%)", deltas),
         per_crystal(
             "ΔCC½ before filtering", "ΔCC½ (%)", [_group_name(g, names) for g in groups],

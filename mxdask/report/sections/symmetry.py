@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mxdask.report.figure import Figure
 from mxdask.report.markup import Raw, cards, label, rows_table, table
 from mxdask.report.plots import bars, colour_map, lines, per_crystal, scatter
 from mxdask.report.reading import Row, array, column, good_rows, mapping, names_of, number, rows_of
@@ -57,13 +58,15 @@ def symmetry(summary: Mapping[str, Any], *, key: str = "symmetry") -> Section:
     return section
 
 
-def _coordinates(summary: Mapping[str, Any]) -> Any:
+def _coordinates(summary: Mapping[str, Any]) -> Figure | None:
     """Every crystal in each of its possible settings, in the first two dimensions; coloured by the setting."""
     held = mapping(summary.get("coordinates"))
     points = held.get("points")
     crystals, settings = held.get("crystals") or [], held.get("settings") or []
     if not isinstance(points, list) or not points:
         return None
+    called = {str(row.get("identifier")): name for row, name in _named(rows_of(summary))}
+    crystals = [called.get(str(c), str(c)) for c in crystals]
     xs, ys, names, groups = [], [], [], []
     for s, of_setting in enumerate(points):
         for c, point in enumerate(of_setting if isinstance(of_setting, list) else []):
@@ -71,7 +74,7 @@ def _coordinates(summary: Mapping[str, Any]) -> Any:
             if len(place):
                 xs.append(place[0])
                 ys.append(place[1] if len(place) > 1 else 0.0)
-                names.append(str(crystals[c]) if c < len(crystals) else str(c + 1))
+                names.append(crystals[c] if c < len(crystals) else str(c + 1))
                 groups.append(str(settings[s]) if s < len(settings) else f"setting {s + 1}")
     return scatter(
         "Coordinates of crystals by reindexing",
@@ -85,7 +88,11 @@ def _coordinates(summary: Mapping[str, Any]) -> Any:
     )
 
 
-def _matrix(held: Row) -> Any:
+def _named(rows: list[Row]) -> list[tuple[Row, str]]:
+    return list(zip(rows, names_of(rows), strict=True))
+
+
+def _matrix(held: Row) -> Figure | None:
     """Correlations of crystals with each other in their final settings."""
     values = held.get("values")
     rows = [array(row) for row in values] if isinstance(values, list) else []
