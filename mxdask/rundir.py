@@ -71,6 +71,7 @@ class RunDirectory:
         return self.path / name
 
     def outputs(self, step: str) -> list[Path]:
+        """The files a step leaves, its summary last."""
         files = FILES[step]
         experiments = files.experiments or self._experiments_file(step)
         names = [n for n in (experiments, files.reflections, *files.others) if n] + [f"{step}.json"]
@@ -89,6 +90,7 @@ class RunDirectory:
         return bool(entry["outputs"] == content_fingerprint(outputs))
 
     def mark_complete(self, step: str, key: str) -> None:
+        """Enter into the manifest that a step is done, with what it was made from and what it left."""
         manifest = self._read_manifest()
         manifest[step] = {"key": key, "outputs": content_fingerprint(self.outputs(step))}
         self._manifest.parent.mkdir(parents=True, exist_ok=True)
@@ -122,6 +124,7 @@ class RunDirectory:
         self.save_summary(step, summary)
 
     def save_summary(self, step: str, summary: dict[str, Any]) -> None:
+        """Write ``STEP.json``."""
         with replacing(self.path / f"{step}.json") as temporary:
             temporary.write_text(json.dumps(plain(summary), indent=1))
 
@@ -131,10 +134,12 @@ class RunDirectory:
         return read_expt(self.path / name) if name else None
 
     def load_reflections(self, step: str) -> ReflectionTable | None:
+        """What a step left, or None where it writes no reflections."""
         name = FILES[step].reflections
         return read_refl(self.path / name) if name else None
 
     def load(self, step: str) -> tuple[ExperimentList | None, ReflectionTable | None]:
+        """Experiments and reflections that a step left."""
         return self.load_experiments(step), self.load_reflections(step)
 
     def _experiments_file(self, step: str) -> str | None:
@@ -145,6 +150,12 @@ class RunDirectory:
         return None if name is None else str(name)
 
     def summary(self, step: str) -> dict[str, Any]:
+        """What a step told.
+
+        Raises
+        ------
+        FileError : ``STEP.json`` is missing or damaged.
+        """
         path = self.path / f"{step}.json"
         try:
             return dict(json.loads(path.read_text()))

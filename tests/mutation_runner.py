@@ -52,7 +52,7 @@ def outcome(files: list[str], words: list[str], find: bool) -> dict[str, Any]:
                 find_spots(experiments, None, SpotParams(), flow=flow)
     except MxdaskError as error:
         said.append(str(error))
-    except (Exception, KeyboardInterrupt):  # a defect: the test shows it
+    except (Exception, KeyboardInterrupt):  # noqa: BLE001  a defect: the test shows it
         return {"defect": traceback.format_exc()[-1500:]}
     return {"said": said}
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from mxdask.assess.damage import DamageStatistics, damage_statistics
 from mxdask.assess.observations import ScaledObservations
 from mxdask.assess.svg import Plot, Series, page
 from mxdask.errors import ParameterError
+from mxdask.intensity.damage import DamageStatistics, damage_statistics
 from mxdask.params import StepParams
 from mxdask.text import text_table
 

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from mxdask.assess.observations import ScaledObservations
 from mxdask.assess.svg import Plot, Series, page
-from mxdask.assess.twinning import PERFECT_TWIN, UNTWINNED, TwinTests, twin_tests
-from mxdask.assess.wilson import WilsonPlot, wilson_plot
 from mxdask.intensity.merging import merge
+from mxdask.intensity.twinning import PERFECT_TWIN, UNTWINNED, TwinTests, twin_tests
+from mxdask.intensity.wilson import WilsonPlot, wilson_plot
 from mxdask.params import StepParams
 from mxdask.text import text_table
 

@@ -50,6 +50,7 @@ class OperatorTest:
 
     @property
     def name(self) -> str:
+        """The operator as ``h,k,l``."""
         return hkl_of(self.op)
 
 

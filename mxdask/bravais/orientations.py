@@ -55,6 +55,7 @@ class Misorientation:
 
     @property
     def cb_op(self) -> str:
+        """The change of basis in a,b,c notation."""
         return abc_of(self.P)
 
 

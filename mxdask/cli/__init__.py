@@ -108,7 +108,7 @@ GROUPS: dict[str, dict[str, Command]] = {
             "refined.expt",
             "where reflections are expected  -> predicted.refl",
             "mxdask.cli.prediction:run_predict",
-            "mxdask.integrate.predictions:Params",
+            "mxdask.integrate.predict_params:Params",
         ),
         "create_profile_model": Command(
             "refined.expt refined.refl",
@@ -209,6 +209,12 @@ GROUPS: dict[str, dict[str, Command]] = {
             "orientations of all crystals     -> stereographic_projection.html",
             "mxdask.cli.clustering:run_projection",
             "mxdask.clustering.params:ProjectionParams",
+        ),
+        "plot_scan_varying_model": Command(
+            "refined.expt",
+            "cells, orientations along sweeps -> scan_varying_model.html .json",
+            "mxdask.cli.scan_varying:run_plot",
+            "mxdask.lists.scan_varying:Params",
         ),
     },
     "data of other programs": {
@@ -367,6 +373,12 @@ GROUPS: dict[str, dict[str, Command]] = {
             "L-test, moments, twin laws      -> twinning.html",
             "mxdask.cli.assess:run_twinning",
             "mxdask.assess.distribution:TwinningParams",
+        ),
+        "missing_reflections": Command(
+            "scaled.expt scaled.refl|.mtz",
+            "regions that were not measured  -> missing_reflections.json",
+            "mxdask.cli.assess:run_missing",
+            "mxdask.assess.missing:Params",
         ),
     },
     "looking": {

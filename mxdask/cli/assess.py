@@ -196,3 +196,16 @@ def run_twinning(command: str, words: Words) -> None:
         write_json(words, params.output.json_file, distribution.twinning_data(found))
         if params.output.html:
             write_text(words, params.output.html, distribution.twinning_page(found))
+
+
+def run_missing(command: str, words: Words) -> None:
+    """Print regions that were not measured; write the numbers."""
+    from mxdask.assess import missing
+
+    params = parse(missing.Params, words.assignments)
+    assert isinstance(params, missing.Params)
+    data, _, _ = scaled_data(command, words)
+    with step_log(words.output_dir, command):
+        found = missing.missing_reflections(data, params)
+        log.info("%s", missing.log_text(found))
+        write_json(words, params.json_file, missing.as_data(found))

@@ -55,7 +55,7 @@ def sort_words(words: Sequence[str]) -> Words:
     return out
 
 
-def _take_phil_files(words: Words) -> None:
+def take_phil_files(words: Words) -> None:
     """Parameters from the .phil files among the words; those on the command line win."""
     files = [f for f in words.files if f.endswith(".phil")]
     if files:
@@ -94,7 +94,7 @@ def dispatch(command: str, words: Sequence[str]) -> int:
             print(_help(command))
             return 0
         if command != "generate_mask":  # which takes shapes from such files
-            _take_phil_files(sorted_words)
+            take_phil_files(sorted_words)
         _function(command)(command, sorted_words)
         return 0
     except ParameterError as error:
@@ -106,7 +106,7 @@ def dispatch(command: str, words: Sequence[str]) -> int:
         return 1
     except OSError as error:
         return _complain(command, MxdaskError(f"{error.filename or 'a file'}: {error.strerror or error}"), 1, debug)
-    except Exception as error:  # a defect of ours: say so in one line, with the way to the details
+    except Exception as error:  # noqa: BLE001  a defect of ours: say so in one line, with the way to the details
         if debug:
             traceback.print_exc()
         print(

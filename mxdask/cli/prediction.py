@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 def run_predict(command: str, words: Words) -> None:
     """Write ``predicted.refl``: every reflection of an .expt file that meets the detector."""
-    from mxdask.integrate.predictions import Params, predict
+    from mxdask.integrate.predict_params import Params
+    from mxdask.integrate.predictions import predict
 
     params = parse(Params, words.assignments)
     assert isinstance(params, Params)

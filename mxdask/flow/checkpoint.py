@@ -39,7 +39,7 @@ class Checkpointed:
             return pickle.loads(path.read_bytes())
         except FileNotFoundError:
             pass
-        except Exception:  # whatever a damaged or foreign file makes pickle raise: compute again
+        except Exception:  # noqa: BLE001  whatever a damaged or foreign file makes pickle raise: compute again
             path.unlink(missing_ok=True)
         result = self.function(*args)
         if not isinstance(result, Failed):

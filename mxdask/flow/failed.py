@@ -45,5 +45,5 @@ class Guarded:
                 return value
         try:
             return self.function(*args, **kwargs)
-        except Exception as error:  # the boundary where a task's error becomes data
+        except Exception as error:  # noqa: BLE001  the boundary where a task's error becomes data
             return Failed.of(error)

@@ -88,7 +88,7 @@ def _resolve(file: h5py.File, name: str, master: str, depth: int = 0) -> Iterato
     try:
         data = file[name]
     except (KeyError, OSError, RuntimeError) as error:
-        raise FileError(f"{master}: {_broken_link(file, name, master)}") from error
+        raise FileError(f"{master}: {_broken_link(file, name)}") from error
     if not isinstance(data, h5py.Dataset) or data.ndim not in (3, 4):
         what = f"{data.shape}" if isinstance(data, h5py.Dataset) else "a group"
         raise FileError(f"{master}: {name} is {what}, a stack (frame, slow, fast) is needed")
@@ -164,7 +164,7 @@ def _find_beside(name: str, referring: str, master: str) -> str:
     raise FileError(f"{master}: data file {os.path.join(folder, name)} is missing; copy it beside the master file")
 
 
-def _broken_link(file: h5py.File, name: str, master: str) -> str:
+def _broken_link(file: h5py.File, name: str) -> str:
     link = file.get(name, getlink=True)
     if isinstance(link, h5py.ExternalLink):
         target = os.path.join(os.path.dirname(os.path.realpath(file.filename)), link.filename)

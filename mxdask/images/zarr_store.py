@@ -27,7 +27,8 @@ from mxdask.images.stack import ImageStack, open_stack
 from mxdask.images.zarr_frames import FRAMES, MASK, layout, open_store, shard_path
 from mxdask.images.zarr_shards import LEVEL, Codec, ShardWriter, writing
 from mxdask.io.atomic import replacing
-from mxdask.io.expt import beam_from_dict, detector_from_dict, goniometer_from_dict, scan_from_dict, to_dict
+from mxdask.io.expt import to_dict
+from mxdask.io.expt_models import beam_from_dict, detector_from_dict, goniometer_from_dict, scan_from_dict
 from mxdask.io.image_header import ImageHeader
 from mxdask.models import Experiment, ExperimentList, ImageSet
 

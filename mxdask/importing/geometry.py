@@ -136,8 +136,13 @@ def _goniometer(goniometer: Goniometer, given: GoniometerGeometry) -> Goniometer
 
 
 def _axes_changed(goniometer: Goniometer, given: GoniometerGeometry) -> Goniometer:
+    changed = _with_axes(goniometer, given)
+    return changed.with_scan_axis_inverted() if given.invert_rotation_axis else changed
+
+
+def _with_axes(goniometer: Goniometer, given: GoniometerGeometry) -> Goniometer:
     if given.axes is not None:
-        return _inverted(_multi_axis(goniometer, given), given.invert_rotation_axis)
+        return _multi_axis(goniometer, given)
     if goniometer.axes is not None and given.axis is not None:
         raise ParameterError(f"goniometer.axis=: the goniometer has {len(goniometer.axes)} axes; give goniometer.axes=")
     if goniometer.axes is not None and goniometer.angles is not None:
@@ -149,7 +154,7 @@ def _axes_changed(goniometer: Goniometer, given: GoniometerGeometry) -> Goniomet
     elif given.axis is not None:
         axis = np.asarray(given.axis) / np.linalg.norm(given.axis)
         goniometer = Goniometer.single_axis(axis, goniometer.fixed_rotation, goniometer.setting_rotation)
-    return _inverted(goniometer, given.invert_rotation_axis)
+    return goniometer
 
 
 def _multi_axis(goniometer: Goniometer, given: GoniometerGeometry) -> Goniometer:
@@ -165,17 +170,6 @@ def _multi_axis(goniometer: Goniometer, given: GoniometerGeometry) -> Goniometer
     if len(angles) != n or len(names) != n:
         raise ParameterError(f"goniometer: {n} axes, {len(angles)} angles and {len(names)} names do not fit together")
     return Goniometer.multi_axis(axes, angles, names, scan_axis)
-
-
-def _inverted(goniometer: Goniometer, invert: bool) -> Goniometer:
-    """The scan axis turned round. It must reach the list of axes, which alone is stored (DIALS #2656)."""
-    if not invert:
-        return goniometer
-    if goniometer.axes is not None:
-        axes = goniometer.axes.copy()
-        axes[goniometer.scan_axis] *= -1.0
-        return Goniometer.multi_axis(axes, goniometer.angles, goniometer.names, goniometer.scan_axis)
-    return Goniometer.single_axis(-goniometer.rotation_axis, goniometer.fixed_rotation, goniometer.setting_rotation)
 
 
 # ---- detector ------------------------------------------------------------------------------------------------------

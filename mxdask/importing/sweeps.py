@@ -67,6 +67,7 @@ class _Sharing:
         self._known: dict[str, list[Any]] = {"beam": [], "detector": [], "goniometer": []}
 
     def sweep_of(self, header: ImageHeader, template: str) -> Sweep:
+        """A sweep as its header says, with the models that earlier sweeps had if they are equal."""
         beam = self._shared("beam", header.beam, lambda a, b: a.is_similar_to(b, MODEL_TOLERANCE))
         detector = self._shared("detector", header.detector, lambda a, b: a.is_similar_to(b))
         goniometer = header.goniometer and self._shared("goniometer", header.goniometer, same_rotation)

@@ -40,6 +40,7 @@ class Solution:
 
     @property
     def n_indexed(self) -> int:
+        """Spots that belong to a lattice."""
         return int(np.count_nonzero(self.assignment.lattice >= 0))
 
     @cached_property

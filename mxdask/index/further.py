@@ -41,7 +41,8 @@ def more_lattices(
             lines.append(f"{state}: no further lattice is looked for")
             break
         rest = solution.spots.select(left)
-        larger = _another(solution, rest, target, params, method, max_cell, lines, state)
+        larger, notes = _another(solution, rest, target, params, method, max_cell)
+        lines += [f"lattice {len(solution.crystals) + 1}{how} ({state}): {what}" for how, what in notes]
         if larger is None:
             break
         solution = larger
@@ -49,17 +50,13 @@ def more_lattices(
 
 
 def _another(
-    solution: Solution,
-    rest: SweepSpots,
-    target: TargetSymmetry,
-    params: Indexing,
-    method: str,
-    max_cell: float,
-    lines: list[str],
-    state: str,
-) -> Solution | None:
-    """The solution with one more lattice: searched for freely, then as one more crystal of the kinds found."""
-    number = len(solution.crystals) + 1
+    solution: Solution, rest: SweepSpots, target: TargetSymmetry, params: Indexing, method: str, max_cell: float
+) -> tuple[Solution | None, list[tuple[str, str]]]:
+    """The solution with one more lattice: searched for freely, then as one more crystal of the kinds found.
+
+    Also for every try how it differed from the first search, and what came of it.
+    """
+    notes = []
     tries = [(method, target, params, "")]
     if target.cell is None:
         known = params.known_symmetry.model_copy(
@@ -76,10 +73,10 @@ def _another(
         if candidate is not None:
             crystal = target_crystal(candidate.rows, target if target.is_known else symmetry)
             larger, problem = _refined(solution, crystal, params, found.d_min)
-        lines.append(f"lattice {number}{how} ({state}): {found.note}{'; ' + problem if problem else ''}")
+        notes.append((how, f"{found.note}; {problem}" if problem else found.note))
         if larger is not None:
-            return larger
-    return None
+            return larger, notes
+    return None, notes
 
 
 def _cell_of_first(solution: Solution, target: TargetSymmetry) -> tuple[float, ...]:

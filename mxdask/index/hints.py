@@ -83,7 +83,7 @@ def _cells_of_others(sweeps: Sequence[Sweep], results: Sequence[Result], params:
     kept: list[np.ndarray] = []
     for i, _ in solved:
         rows = _rows(results[i], params)
-        if any(match_cell(rows, other, 0.05, 3.0) is not None for other in kept):
+        if any(match_cell(rows, other) is not None for other in kept):
             continue
         kept.append(rows)
         cell = tuple(float(x) for x in cell_parameters(rows))

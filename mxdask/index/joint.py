@@ -19,6 +19,8 @@ from mxdask.models.crystal import cell_parameters
 MAX_ANGLE = 2.5  # degrees between orientations of one crystal in several sweeps (front.md 9.9: 2 to 3)
 # Few sweeps may be tried together even if some of them cannot be indexed by themselves.
 MAX_TRIED_TOGETHER = 8
+# One crystal for all must index nearly as many spots as one each, a fair part of every sweep's, and fit nearly as well.
+_NEARLY_ALL, _FAIR_PART, _WORSE_FIT = 0.95, 0.4, 2.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def angle_between(reference: Reference, other: Result) -> float | None:
 
 def nearest_choice(rows: np.ndarray, reference: Reference) -> tuple[np.ndarray, float] | None:
     """The change of basis h' = P·h (3, 3) of a primitive cell that turns it nearest to another; the angle."""
-    P = match_cell(rows, reference.rows, 0.05, 3.0)
+    P = match_cell(rows, reference.rows)
     if P is None:
         return None
     angles = [smallest_rotation(P @ rows, reference.rows, W[None]) for W in reference.group]
@@ -121,10 +123,10 @@ def joint_is_better(joint: Result, separate: Sequence[Result]) -> bool:
     hit = joint.solution.assignment.lattice >= 0
     sweep = spots.table["imageset_id"]
     fractions = [float(hit[sweep == k].mean()) for k in range(len(spots.sweeps)) if np.any(sweep == k)]
-    if joint.solution.n_indexed < 0.95 * sum(s.n_indexed for s in alone) or min(fractions) < 0.4:
+    if joint.solution.n_indexed < _NEARLY_ALL * sum(s.n_indexed for s in alone) or min(fractions) < _FAIR_PART:
         return False
     if not alone:
         return True
     # Sweeps whose goniometer angles are not quite right index together but fit badly: then they stay apart.
     apart = np.sqrt(np.mean([s.fit.rmsd_mm**2 for s in alone], axis=0))
-    return bool(np.all(joint.solution.fit.rmsd_mm < 2.0 * apart))
+    return bool(np.all(joint.solution.fit.rmsd_mm < _WORSE_FIT * apart))

@@ -17,6 +17,9 @@ from mxdask.lattice.operators import constrain_crystal, point_group
 from mxdask.models import Crystal
 from mxdask.models.crystal import cell_parameters, hall_of
 
+# Cells found from a few hundred spots each are the same one if lengths and angles differ by no more than this (fraction
+# of a length, degrees): several times what narrow wedges leave undetermined.
+SAME_LENGTH, SAME_ANGLE = 0.05, 3.0
 _COMBINATIONS = np.array([v for v in product(range(-2, 3), repeat=3) if any(v)])
 
 
@@ -36,6 +39,12 @@ class TargetSymmetry:
 
     @classmethod
     def of(cls, params: KnownSymmetry) -> TargetSymmetry:
+        """What the user knows.
+
+        Raises
+        ------
+        ParameterError : no such space group or cell, or they do not fit together.
+        """
         group = gemmi.find_spacegroup_by_name(params.space_group) if params.space_group else None
         cell = None
         if params.unit_cell is not None:
@@ -54,6 +63,7 @@ class TargetSymmetry:
 
     @property
     def is_known(self) -> bool:
+        """Whether a space group or cell was given."""
         return self.space_group is not None
 
     @cached_property
@@ -107,7 +117,7 @@ def _close(cell: np.ndarray, other: np.ndarray, length_tolerance: float, angle_t
 
 
 def match_cell(
-    rows: np.ndarray, target: np.ndarray, length_tolerance: float, angle_tolerance: float
+    rows: np.ndarray, target: np.ndarray, length_tolerance: float = SAME_LENGTH, angle_tolerance: float = SAME_ANGLE
 ) -> np.ndarray | None:
     """(3, 3) unimodular P with P @ rows most like ``target`` (rows, any orientation); None outside the tolerances.
 

@@ -157,7 +157,7 @@ def is_same_orientation(rows: np.ndarray, other: np.ndarray, separation: float) 
     ----------
     rows, other : reduced real-space vectors (3, 3).
     """
-    P = match_cell(rows, other, 0.05, 3.0)
+    P = match_cell(rows, other)
     if P is None:
         return False
     return smallest_rotation(P @ rows, other, lattice_group(cell_parameters(other), 3.0)) < separation

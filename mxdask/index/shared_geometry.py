@@ -30,6 +30,7 @@ class Displacement:
 
     @classmethod
     def between(cls, imported: Detector, refined: Detector) -> Displacement:
+        """What turns the imported detector into the refined one, both seen from their first panel."""
         old, new = _frame(imported[0]), _frame(refined[0])
         vector = Rotation.from_matrix(new @ old.T).as_rotvec()
         return cls(old.T @ vector, refined[0].distance - imported[0].distance)

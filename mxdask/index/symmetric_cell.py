@@ -20,6 +20,7 @@ _WELL_DETERMINED = 3e-4
 # Mean square residuals may grow by this factor under the constraint, and by more for few reflections: errors that are
 # not of counting (a crystal that turns a little) make a strict test of significance refuse every true symmetry.
 _GROWTH, _GROWTH_FOR_FEW, _FEW = 1.15, 1.35, 100.0
+_STILL_INDEXED = 0.98  # part of the spots
 _MAX_TRIED = 6
 _MAX_DELTA = 1.0  # degrees: no pseudo-symmetry worse than this is considered
 
@@ -62,7 +63,7 @@ def _agrees(free: Solution, constrained: Solution) -> bool:
     growth = np.mean((constrained.fit.rmsd_mm / np.maximum(free.fit.rmsd_mm, 1e-9)) ** 2)
     n_used = max(1, int(np.count_nonzero(constrained.fit.table.has_flags(Flag.USED_IN_REFINEMENT))))
     limit = float(np.clip(1.0 + _FEW / n_used, _GROWTH, _GROWTH_FOR_FEW))
-    return bool(growth < limit and constrained.n_indexed >= 0.98 * free.n_indexed)
+    return bool(growth < limit and constrained.n_indexed >= _STILL_INDEXED * free.n_indexed)
 
 
 def _constrained(solution: Solution, setting: LatticeSetting, params: Indexing, geometry_is_agreed: bool) -> Solution:

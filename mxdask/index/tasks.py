@@ -34,6 +34,7 @@ class Result:
 
     @property
     def solution(self) -> Solution | None:
+        """The lattices found, or None."""
         return self.outcome.solution
 
 

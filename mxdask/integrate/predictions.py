@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
 from mxdask.errors import MxdaskError
 from mxdask.geometry.kabsch import partiality, zeta
 from mxdask.geometry.predict_all import predict_all
 from mxdask.integrate.boxes import bounding_boxes
+from mxdask.integrate.predict_params import Params
 from mxdask.integrate.profile_model import ProfileModel
 from mxdask.models import Experiment, ExperimentList
-from mxdask.params import StepParams
 from mxdask.table import Flag, ReflectionTable
-
-
-class Params(StepParams):
-    """Parameters of predict."""
-
-    d_min: float | None = Field(
-        default=None,
-        gt=0,
-        description="highest resolution; Auto: the detector's far corner",
-        json_schema_extra={"unit": "Å"},
-    )
-    buffer_size: int = Field(
-        default=0,
-        ge=0,
-        description="predict this far beyond both ends of the scan",
-        json_schema_extra={"unit": "images"},
-    )
-    force_static: bool = Field(default=False, description="ignore models that vary along the scan")
 
 
 def predict(experiments: ExperimentList, params: Params) -> ReflectionTable:

@@ -26,8 +26,8 @@ SPOTS_AT_A_TIME = 500
 # Widths that vary along the scan are averaged over spots with a Gaussian of this many images (back.md 2.4: a window of
 # 51), where that many spots are left; elsewhere those of the whole scan stand in.
 SMOOTHING, FEWEST_AROUND = 8.5, 20
-# Counts so far from the predicted angle that less than this part of a Gaussian lies there are no Gaussian's: each lowers
-# log L by a fixed amount, as in DIALS. (Without a floor rounding would end the tail at some 8σ, with a cliff in L.)
+# Counts where less than this part of a Gaussian lies are not of that Gaussian: each lowers log L by a fixed amount, as
+# in DIALS. (Without a floor rounding would end the tail at some 8σ, with a cliff in L.)
 NEGLIGIBLE = 1e-10
 _SMALLEST, _LARGEST = np.deg2rad(1e-3), np.deg2rad(5.0)
 

@@ -25,6 +25,7 @@ from mxdask.models import Experiment, ExperimentList
 from mxdask.table import Flag, ReflectionTable, match_to_experiments
 
 log = logging.getLogger(__name__)
+MOST_NAMED = 3  # images of one sweep that could not be read
 
 
 @dataclass(frozen=True)
@@ -321,8 +322,10 @@ def _collect(
         if isinstance(result, Failed):
             log.warning("%s: not integrated: %s", experiment.name, result.reason)
             continue
-        for message in result.missing:
+        for message in result.missing[:MOST_NAMED]:
             log.warning("%s: an image could not be read and was left out: %s", experiment.name, message)
+        if len(result.missing) > MOST_NAMED:
+            log.warning("%s: and %d more images", experiment.name, len(result.missing) - MOST_NAMED)
         table = result.table.copy()
         table["id"] = np.full(len(table), len(kept), dtype=np.int32)
         table["imageset_id"] = np.full(len(table), _imageset_number(experiments, index, kept), dtype=np.int32)

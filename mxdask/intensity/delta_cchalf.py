@@ -84,11 +84,12 @@ def disagreement(
     n_draws: int = 40,
     seed: int = 0,
 ) -> np.ndarray:
-    """How many standard deviations each group's ΔCC½ lies below (negative) what its errors would let expect.
+    """How many standard deviations CC½ lies below (negative) what each group's errors would let expect.
 
-    A group that measures the same intensities as all others has a ΔCC½ that follows from the variances. It is drawn
-    ``n_draws`` times: the group's observations are replaced by what the others say, plus noise. A weak group may
-    lower CC½ a lot, as expected of it; one of another structure lowers it a little, but more than expected.
+    A group that measures the same intensities as all others has a CC½, and so a ΔCC½, that follows from the variances.
+    It is drawn ``n_draws`` times, its observations replaced by what the others say, plus noise. A weak group may lower
+    CC½ a lot, as is to be expected of it; one of another structure lowers it a little, but more than expected. The
+    deviations of all shells count alike (their sum over √shells): in the mean CC½ the outermost hide the others.
 
     Parameters
     ----------
@@ -104,17 +105,27 @@ def disagreement(
     total = np.bincount(sums.h, weight * sums.deviation)[sums.pair_h] - np.bincount(sums.pair, weight * sums.deviation)
     known = sums.left[0] > 0
     others = np.where(known, others, 1.0)
-    mean = np.where(known, total / others, 0.0)
-    random = np.random.default_rng(seed)
-    draws = np.empty((n_draws, n_groups))
-    for row in draws:
-        true = mean + random.standard_normal(len(mean)) / np.sqrt(others)
-        noise = random.standard_normal(len(weight)) / np.sqrt(weight)
-        drawn = np.where(known[sums.pair], true[sums.pair] + noise, sums.deviation)
-        row[:] = _cc_half(sums.with_drawn(drawn))
+    # What the others say, drawn towards the mean of the shell as far as it is uncertain: else the drawn intensities
+    # would differ more from each other than true ones do.
+    n, first, square, error = sums.total
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = (float(_cc_half(sums.total[:, None, :])[0]) - draws.mean(axis=0)) / draws.std(axis=0, ddof=1)
-    return np.where(np.isfinite(z), z, np.nan)
+        spread = np.nan_to_num((square - first**2 / n) / (n - 1) - error / n)
+    spread = np.maximum(spread, 0.0)[sums.shell[sums.pair_h]]
+    trust = spread * others / (spread * others + 1.0)
+    height = sums.height[sums.pair_h]
+    mean = np.where(known, trust * (height + total / others) - height, 0.0)
+    uncertainty = np.sqrt(trust / others)
+    random = np.random.default_rng(seed)
+    draws = np.empty((n_draws, n_groups, n_shells))
+    for row in draws:
+        true = mean + random.standard_normal(len(mean)) * uncertainty
+        noise = random.standard_normal(len(weight)) / np.sqrt(weight)
+        row[:] = _shell_cc_half(sums.with_drawn(np.where(known[sums.pair], true[sums.pair] + noise, sums.deviation)))[0]
+    seen = _shell_cc_half(sums.total[:, None, :])[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = (seen - draws.mean(axis=0)) / draws.std(axis=0, ddof=1)
+        some = np.isfinite(z)
+        return np.where(some, z, 0.0).sum(axis=1) / np.sqrt(some.sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -250,12 +261,17 @@ def _terms(moments: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, ...]:
 
 def _cc_half(sums: np.ndarray) -> np.ndarray:
     """(g,) CC½, the mean over shells weighted by their reflections, from (4, g, s) n, Σ mean, Σ mean², Σ Var/n."""
+    cc, weight = _shell_cc_half(sums)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((weight * np.where(weight > 0, cc, 0.0)).sum(axis=1) / weight.sum(axis=1))
+
+
+def _shell_cc_half(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(g, s) CC½ and number of reflections of each shell; none where CC½ is not defined."""
     n, mean, square, error = sums
     n = np.rint(n)
     with np.errstate(divide="ignore", invalid="ignore"):
         s_y = (square - mean**2 / n) / (n - 1)
         s_e = error / n
         cc = (s_y - s_e) / (s_y + s_e)
-    weight = np.where((n > 1) & np.isfinite(cc), n, 0.0)
-    with np.errstate(invalid="ignore"):
-        return np.asarray((weight * np.where(weight > 0, cc, 0.0)).sum(axis=1) / weight.sum(axis=1))
+    return cc, np.where((n > 1) & np.isfinite(cc), n, 0.0)

@@ -39,6 +39,7 @@ class CbfBinary:
 
 
 def is_cbf_name(path: str | Path) -> bool:
+    """Whether a file's name ends as CBF files' do, compressed or not."""
     return without_suffix(path).endswith(".cbf")
 
 

@@ -18,6 +18,7 @@ _DETECTOR = "entry/instrument/detector"
 
 
 def is_eiger(file: h5py.File) -> bool:
+    """Whether an HDF5 file is an Eiger master of the older kind, without NXmx definition."""
     return f"{_DETECTOR}/detectorSpecific" in file
 
 

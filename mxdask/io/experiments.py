@@ -49,7 +49,7 @@ def load(
         base, sweeps = 0, 0
         for part, table, name in zip(lists, tables, refl_files, strict=True):
             identifiers = joined.identifiers[base : base + len(part)]
-            moved = _renumber(match_to_experiments(_adopt(table, part, identifiers), identifiers), base, sweeps, joined)
+            moved = _renumber(match_to_experiments(_adopt(table, part, identifiers), identifiers), base, sweeps)
             _check(moved, table, name, expt_files)
             parts.append(moved)
             base += len(part)
@@ -81,10 +81,11 @@ def _with_identifiers(lists: list[ExperimentList], files: Sequence[str | Path], 
                         f"{file}: {experiment.name} has the identifier of another result from the same images, in "
                         f"{first}; give as many .refl as .expt files, so that they can be told apart in pairs"
                     )
-                log.warning(
-                    "%s: %s comes from the same images as in %s; both are used, as if they were different crystals",
-                    file, experiment.name, first,
-                )  # fmt: skip
+                if _share_images(experiment, other):
+                    log.warning(
+                        "%s: %s comes from the same images as in %s; both are used, as if they were different crystals",
+                        file, experiment.name, first,
+                    )  # fmt: skip
                 while identifier in seen:
                     identifier = derived_identifier("again", identifier)
             seen[identifier] = file, experiment
@@ -96,7 +97,15 @@ def _is_same_result(one: Experiment, other: Experiment) -> bool:
     """Whether two experiments of one identifier are copies: the same images and, to the last bit, the same crystal."""
     ranges = [None if e.scan is None else e.scan.image_range for e in (one, other)]
     bases = [np.zeros(0) if e.crystal is None else e.crystal.A for e in (one, other)]
-    return ranges[0] == ranges[1] and np.array_equal(*bases)
+    return ranges[0] == ranges[1] and np.array_equal(bases[0], bases[1])
+
+
+def _share_images(one: Experiment, other: Experiment) -> bool:
+    """Whether the image ranges of two experiments of one sweep overlap; slices of it need not."""
+    if one.scan is None or other.scan is None:
+        return True
+    (first, last), (begin, end) = one.scan.image_range, other.scan.image_range
+    return first <= end and begin <= last
 
 
 def _adopt(table: ReflectionTable, part: ExperimentList, identifiers: list[str]) -> ReflectionTable:
@@ -113,7 +122,7 @@ def _adopt(table: ReflectionTable, part: ExperimentList, identifiers: list[str])
     return out
 
 
-def _renumber(table: ReflectionTable, base: int, sweeps: int, joined: ExperimentList) -> ReflectionTable:
+def _renumber(table: ReflectionTable, base: int, sweeps: int) -> ReflectionTable:
     out = table.copy()
     if base and "id" in out:
         out["id"] = np.where(out["id"] >= 0, out["id"] + base, out["id"])

@@ -32,6 +32,7 @@ class CifAxis:
 
 
 def is_full_cbf(header: str) -> bool:
+    """Whether a CBF header describes the geometry as imgCIF tables."""
     return "_axis.id" in header and "_array_structure_list_axis." in header
 
 

@@ -65,6 +65,7 @@ def module_origin(module: h5py.Group) -> tuple[int, int]:
 
 
 def is_nxmx(file: h5py.File) -> bool:
+    """Whether an HDF5 file says of itself that it is NXmx."""
     entry = entry_of(file)
     return entry is not None and "definition" in entry and text(entry["definition"]) == "NXmx"
 

@@ -34,10 +34,12 @@ def read_phil(path: str | Path) -> PhilItems:
     return items
 
 
-def assignments(items: PhilItems, prefix: str = "") -> Iterator[str]:
+def assignments(items: PhilItems, *, without: tuple[str, ...] = (), prefix: str = "") -> Iterator[str]:
     """``name=value`` words; a block of a repeated scope begins with its first parameter, set or not.
 
-    Names of files are left out: they belong to the program that the phil file was written for.
+    Parameters
+    ----------
+    without : outermost scopes to leave out. prefix : scope that the items are in, with the dot at its end.
     """
     for name, value in items:
         path = f"{prefix}{name}"
@@ -46,8 +48,8 @@ def assignments(items: PhilItems, prefix: str = "") -> Iterator[str]:
                 panel = next((v for n, v in value if n == "panel" and isinstance(v, str)), "None")
                 yield f"untrusted.panel={panel}"
                 value = [(n, v) for n, v in value if n != "panel"]
-            yield from assignments(value, f"{path}.")
-        elif not name.startswith(".") and prefix.split(".")[0] not in ("output", "input") and value != "None":
+            yield from assignments(value, without=without, prefix=f"{path}.")
+        elif not name.startswith(".") and path.split(".")[0] not in without and value != "None":
             yield f"{path}={value}"
 
 

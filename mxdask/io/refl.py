@@ -117,9 +117,7 @@ def write_refl(path: str | Path, table: ReflectionTable, *, version: int = 1) ->
 _Part = tuple[str, int, np.ndarray | Deferred]
 
 
-def _packed(
-    version: int, identifiers: dict[int, str], n: int, data: dict[str, _Part]
-) -> Iterator[bytes | memoryview]:
+def _packed(version: int, identifiers: dict[int, str], n: int, data: dict[str, _Part]) -> Iterator[bytes | memoryview]:
     """The file piece by piece, the columns' memory as it is: a table of gigabytes is not copied to be written."""
     packer = msgpack.Packer(use_bin_type=True)
     yield packer.pack_array_header(3) + packer.pack(MAGIC) + packer.pack(version)
@@ -172,8 +170,11 @@ def _decode_shoeboxes(raw: memoryview, n: int) -> Shoeboxes:
     if at != len(raw):
         raise ValueError("shoeboxes do not end where they should")
     offset = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    join = lambda parts, dtype: np.concatenate(parts) if parts else np.zeros(0, dtype)  # noqa: E731
-    return Shoeboxes(panel, bbox, offset, join(data, np.float32), join(mask, np.int32), join(background, np.float32))
+    pixels = [
+        np.concatenate(parts) if parts else np.zeros(0, dtype)
+        for parts, dtype in ((data, np.float32), (mask, np.int32), (background, np.float32))
+    ]
+    return Shoeboxes(panel, bbox, offset, *pixels)
 
 
 def _encode_shoeboxes(boxes: Shoeboxes, version: int) -> bytes:

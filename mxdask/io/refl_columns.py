@@ -54,7 +54,7 @@ class OpenFile:
         """Fill a contiguous array."""
         if self._state() != (self.size, self._changed):
             raise FileError(f"{self.path}: was changed while it was in use; run the command again")
-        wanted, at = memoryview(array.reshape(-1)).cast("B") if array.size else memoryview(b""), 0
+        wanted, at = array.reshape(-1).data.cast("B") if array.size else memoryview(b""), 0
         while at < len(wanted):
             n = os.preadv(self._file.fileno(), [wanted[at : at + _MOST_AT_ONCE]], offset + at)
             if n == 0:

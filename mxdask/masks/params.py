@@ -50,6 +50,7 @@ class Region(StepParams):
 
     @property
     def is_whole_panel(self) -> bool:
+        """Whether no shape was given: all of the panel is meant."""
         return self.circle is None and self.rectangle is None and self.polygon is None and self.pixel is None
 
 

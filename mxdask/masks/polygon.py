@@ -17,6 +17,7 @@ class Runs:
 
     @property
     def n_pixels(self) -> int:
+        """Pixels in all runs."""
         return int((self.stop - self.start).sum())
 
     def fill(self, array: np.ndarray, value: object) -> None:

@@ -24,6 +24,7 @@ class Reasons:
 
     @classmethod
     def none(cls, shapes: Sequence[tuple[int, int]]) -> Reasons:
+        """Nothing masked yet on panels of these (slow, fast) shapes."""
         return cls(tuple(np.zeros(shape, dtype=np.uint8) for shape in shapes))
 
     def add(self, name: str, masks: Sequence[np.ndarray]) -> None:
@@ -40,6 +41,7 @@ class Reasons:
 
     @property
     def n_pixels(self) -> int:
+        """Pixels of all panels."""
         return sum(code.size for code in self.codes)
 
     def rows(self) -> list[tuple[str, int, int]]:

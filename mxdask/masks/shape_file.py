@@ -63,7 +63,8 @@ def _joined(found: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 def _entries(path: Path) -> list[dict[str, Any]]:
     if path.suffix.lower() == ".phil":
         try:
-            return [parse(MaskParams, assignments(read_phil(path))).model_dump(exclude_unset=True)]
+            words = assignments(read_phil(path), without=("input", "output"))
+            return [parse(MaskParams, words).model_dump(exclude_unset=True)]
         except ParameterError as error:
             raise FileError(f"{path}: {error}") from None
     try:

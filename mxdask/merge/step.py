@@ -18,8 +18,10 @@ from mxdask.intensity.information import barely_measured
 from mxdask.intensity.merging import Merged, Unmerged
 from mxdask.intensity.merging import merge as merge_unmerged
 from mxdask.intensity.observations import Filters, Observations, best_choice, select_observations
+from mxdask.intensity.order import canonical_order
 from mxdask.intensity.statistics import merging_statistics, shell_edges
 from mxdask.intensity.tables import shell_table, summary_table, table1
+from mxdask.merge.assessment import assessment
 from mxdask.merge.columns import amplitude_columns, half_columns, intensity_columns
 from mxdask.merge.free_flags import free_flags
 from mxdask.merge.params import Params
@@ -58,6 +60,8 @@ def merge(experiments: ExperimentList, reflections: ReflectionTable | None, para
         _log.warning("The reflections are not scaled (run `mxdask scale` first): %s intensities are merged", choice)
     filters = Filters(params.d_min, params.d_max, params.partiality_threshold, None, params.combine_partials)
     observations = select_observations(table, choice, filters)
+    rank = np.argsort(canonical_order(experiments.experiments))  # sums are made in it, however the crystals are listed
+    observations = observations.select(np.argsort(rank[observations.experiment], kind="stable"))
     if len(observations) == 0:
         raise MxdaskError("no reflection is fit for merging (flags, partiality, resolution); was scaling successful?")
     _log.info("Merging %d of %d reflections in %s", len(observations), len(table), space_group.short_name())
@@ -66,7 +70,7 @@ def merge(experiments: ExperimentList, reflections: ReflectionTable | None, para
     for wavelength, members in waves:
         mine = observations if len(waves) == 1 else observations.select(np.isin(observations.experiment, members))
         if len(mine):
-            parts.append((wavelength, _merge_one(mine, cell, space_group, params)))
+            parts.append((wavelength, _merge_one(mine, cell, space_group, params, [e.name for e in experiments])))
     hkl, columns = _join([p[1][:2] for p in parts])
     if params.r_free_flags.generate or params.r_free_flags.reference is not None:
         columns.append(Column("FreeR_flag", "I", free_flags(hkl, cell, space_group, params.r_free_flags)))
@@ -103,12 +107,17 @@ def wavelength_groups(wavelengths: Sequence[float], tolerance: float) -> list[tu
 
 
 def _merge_one(
-    observations: Observations, cell: gemmi.UnitCell, space_group: gemmi.SpaceGroup, params: Params
+    observations: Observations,
+    cell: gemmi.UnitCell,
+    space_group: gemmi.SpaceGroup,
+    params: Params,
+    names: Sequence[str],
 ) -> tuple[Merged, list[Column], dict[str, Any]]:
-    """One wavelength: merged data, columns, statistics (also printed)."""
+    """One wavelength: merged data, columns, statistics (also printed); ``names`` of all experiments."""
     data = Unmerged.of(observations.hkl, observations.intensity, observations.variance, cell, space_group)
     if params.max_relative_sigma is not None:
-        data = _without_barely_measured(data, params.max_relative_sigma)
+        observations = observations.select(_well_measured(data, params.max_relative_sigma))
+        data = Unmerged.of(observations.hkl, observations.intensity, observations.variance, cell, space_group)
     merged = merge_unmerged(data)
     columns = intensity_columns(merged, params.anomalous)
     if params.output.additional_stats:
@@ -126,22 +135,19 @@ def _merge_one(
     _log.info(summary_table(columns1))
     return merged, columns, {
         "shells": shells.as_lists(), "overall": overall.row(0), "table1": columns1, "french_wilson": told,
+        **assessment(data, merged, observations.experiment, observations.xyz[:, 2], names),
     }  # fmt: skip
 
 
-def _without_barely_measured(data: Unmerged, max_relative_sigma: float) -> Unmerged:
-    """Leave out reflections whose error is far above what their resolution makes one expect."""
+def _well_measured(data: Unmerged, max_relative_sigma: float) -> np.ndarray:
+    """(n,) bool: not of a reflection whose error is far above what its resolution makes one expect."""
     bad = barely_measured(data, max_relative_sigma)
     if bad.any():
         _log.info(
             "Left out %d of %d unique reflections that are hardly measured (σ above %g × mean intensity around them)",
             int(bad.sum()), len(bad), max_relative_sigma,
         )  # fmt: skip
-    keep = ~bad[data.asu.group]
-    return Unmerged.of(
-        np.where(data.asu.plus[:, None], data.asu.hkl, -data.asu.hkl)[keep], data.intensity[keep],
-        data.variance[keep], data.cell, data.space_group,
-    )  # fmt: skip
+    return ~bad[data.asu.group]
 
 
 def _join(parts: Sequence[tuple[Merged, list[Column]]]) -> tuple[np.ndarray, list[Column]]:

@@ -42,6 +42,7 @@ class Normal:
 
     @property
     def diagonal(self) -> np.ndarray:
+        """(size,) diagonal of the matrix, border first."""
         return np.concatenate([np.diag(self.border), *(np.diag(b) for b in self.blocks)])
 
     def dense(self) -> np.ndarray:

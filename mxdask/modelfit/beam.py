@@ -28,12 +28,14 @@ class BeamParameters:
 
     @classmethod
     def of(cls, beam: Beam, spindle: np.ndarray) -> BeamParameters:
+        """Shifts about a beam and a spindle (3,)."""
         direction = beam.s0 / np.linalg.norm(beam.s0)
         dir2 = perpendicular_to(spindle, direction)
         dir1 = perpendicular_to(direction, dir2)
         return cls(beam, np.array([dir1, dir2]), direction)
 
     def s0(self, values: np.ndarray) -> np.ndarray:
+        """(3,) Å⁻¹ at parameter values (3,)."""
         return self.s0_and_derivatives(values)[0]
 
     def s0_and_derivatives(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,6 +50,7 @@ class BeamParameters:
         return nearest_values(self.s0_and_derivatives, beam.s0, self.size)
 
     def model(self, values: np.ndarray) -> Beam:
+        """The beam at parameter values."""
         R, _ = composed(self.axes, values[:2])
         beam = self.beam.with_s0(self.s0(values))
         return replace(beam, polarization_normal=R @ self.beam.polarization_normal)

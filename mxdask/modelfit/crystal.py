@@ -91,10 +91,12 @@ class CrystalParameters:
 
     @property
     def size(self) -> int:
+        """Three angles and the free elements of the metric."""
         return 3 + len(self.basis)
 
     @property
     def names(self) -> list[str]:
+        """Names of the parameters."""
         return [*U_NAMES, *(f"g_param_{i}" for i in range(len(self.basis)))]
 
     def B(self, values: np.ndarray) -> np.ndarray:

@@ -77,10 +77,12 @@ class DetectorParameters:
 
     @property
     def size(self) -> int:
+        """Three shifts and three turns for every rigid group."""
         return 6 * len(self.groups)
 
     @property
     def names(self) -> list[str]:
+        """Names of the parameters."""
         if len(self.groups) == 1:
             return list(NAMES)
         return [f"Group{g + 1}{name}" for g in range(len(self.groups)) for name in NAMES]
@@ -124,6 +126,7 @@ class DetectorParameters:
         return out
 
     def model(self, values: np.ndarray) -> Detector:
+        """The detector at parameter values (size,)."""
         d, _ = self.d_and_derivatives(values)
         panels = tuple(p.with_frame(m[:, 0], m[:, 1], m[:, 2]) for p, m in zip(self.detector.panels, d, strict=True))
         return self.detector.with_panels(panels)

@@ -22,6 +22,7 @@ class GoniometerParameters:
 
     @classmethod
     def of(cls, goniometer: Goniometer, beam: Beam) -> GoniometerParameters:
+        """Shifts about a goniometer."""
         axis = goniometer.lab_axis / np.linalg.norm(goniometer.lab_axis)
         dir2 = perpendicular_to(beam.s0, axis)
         return cls(goniometer, np.array([np.cross(dir2, axis), dir2]))

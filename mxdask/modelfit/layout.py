@@ -38,6 +38,7 @@ class Piece:
 
     @property
     def rows(self) -> slice:
+        """Its elements of the vector."""
         return slice(self.at, self.at + self.size)
 
 
@@ -68,10 +69,12 @@ class Layout:
 
     @property
     def size(self) -> int:
+        """Number of parameters, free or not."""
         return len(self.free)
 
     @property
     def border_size(self) -> int:
+        """Number of those that are not a crystal's."""
         return sum(p.size for p in self.pieces if p.kind != "crystal")
 
     def names(self) -> list[str]:

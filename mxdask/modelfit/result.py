@@ -71,6 +71,7 @@ def covariances(minimum: Minimum, scale: float) -> list[np.ndarray] | None:
 
 
 def parameter_esds(problem: Problem, blocks: list[np.ndarray] | None) -> dict[str, float]:
+    """Standard deviation of every free parameter by its name; none where the fit does not determine them."""
     if blocks is None:
         return {}
     names = problem.layout.names()

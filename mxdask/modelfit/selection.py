@@ -37,6 +37,7 @@ class Observations:
         return len(self.rows)
 
     def keep(self, mask: np.ndarray) -> Observations:
+        """The reflections of a mask or of row numbers."""
         return replace(self, **{name: getattr(self, name)[mask] for name in self.__dataclass_fields__})
 
 

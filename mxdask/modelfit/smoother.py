@@ -56,6 +56,7 @@ class Smoothing:
 
     @cached_property
     def positions(self) -> np.ndarray:
+        """(n_samples,) places of the samples, in intervals from the start of the scan."""
         if self.n_intervals == 1:
             return np.array([0.0, 1.0])
         if self.n_intervals == 2:
@@ -64,10 +65,12 @@ class Smoothing:
 
     @property
     def n_samples(self) -> int:
+        """Number of samples."""
         return len(self.positions)
 
     @cached_property
     def n_blocks(self) -> int:
+        """Number of parts of the scan that get a model each."""
         return max(round(self.n_images / self.per_block), 1)
 
     def weights(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -102,10 +102,12 @@ class Crystal:
 
     @property
     def volume(self) -> float:
+        """Å³."""
         return abs(float(np.linalg.det(self.real_space)))
 
     @property
     def B(self) -> np.ndarray:
+        """(3, 3) orthogonalisation matrix Å⁻¹ of the cell (see :func:`b_matrix`)."""
         return b_matrix(self.cell)
 
     @property

@@ -106,6 +106,7 @@ class Panel:
 
     @property
     def is_parallax_corrected(self) -> bool:
+        """Whether positions account for the depth at which photons are absorbed."""
         return "Parallax" in self.px_mm_strategy and self.mu > 0 and self.thickness > 0
 
     def lab_coord(self, xy_mm: np.ndarray) -> np.ndarray:
@@ -205,9 +206,11 @@ class Detector:
         return self._by_panel(panel, xy_px, lambda p, xy: p.lab_coord(p.pixel_to_mm(xy)), 3)
 
     def pixel_to_mm(self, panel: np.ndarray, xy_px: np.ndarray) -> np.ndarray:
+        """(n, 2) mm on panels (n,) of pixel positions (n, 2), parallax removed."""
         return self._by_panel(panel, xy_px, lambda p, xy: p.pixel_to_mm(xy), 2)
 
     def mm_to_pixel(self, panel: np.ndarray, xy_mm: np.ndarray) -> np.ndarray:
+        """(n, 2) pixel positions of (n, 2) mm on panels (n,)."""
         return self._by_panel(panel, xy_mm, lambda p, xy: p.mm_to_pixel(xy), 2)
 
     def _by_panel(self, panel: np.ndarray, xy: np.ndarray, function: Any, width: int) -> np.ndarray:
@@ -245,6 +248,7 @@ class Detector:
         return Detector(panels, hierarchy)
 
     def is_similar_to(self, other: Detector) -> bool:
+        """DIALS' rule for sharing on import, panel by panel."""
         return len(self) == len(other) and all(
             a.is_similar_to(b) for a, b in zip(self.panels, other.panels, strict=True)
         )

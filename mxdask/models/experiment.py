@@ -115,6 +115,7 @@ class ExperimentList:
 
     @property
     def identifiers(self) -> list[str]:
+        """Identifiers in order."""
         return [e.identifier for e in self.experiments]
 
     def with_experiments(self, experiments: Iterable[Experiment]) -> ExperimentList:

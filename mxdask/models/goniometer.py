@@ -98,6 +98,7 @@ class Goniometer:
 
     @property
     def is_multi_axis(self) -> bool:
+        """Whether its axes are listed."""
         return self.axes is not None
 
     def with_scan_axis_inverted(self) -> Goniometer:
@@ -114,6 +115,7 @@ class Goniometer:
         return self.setting_rotation @ rotation_matrix(self.rotation_axis, phi) @ self.fixed_rotation
 
     def is_similar_to(self, other: Goniometer, tolerance: float = 1e-6) -> bool:
+        """DIALS' rule for sharing on import: all components of axes and rotations, and angles (degrees), within a tolerance."""
         if self.is_multi_axis != other.is_multi_axis:
             return False
         if self.axes is not None and other.axes is not None:

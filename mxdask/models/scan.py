@@ -42,6 +42,7 @@ class Scan:
 
     @property
     def n_images(self) -> int:
+        """Number of images."""
         return self.image_range[1] - self.image_range[0] + 1
 
     @property
@@ -51,6 +52,7 @@ class Scan:
 
     @property
     def is_still(self) -> bool:
+        """Whether nothing turns between the images."""
         return self.oscillation is None or abs(self.oscillation[1]) < 1e-7
 
     @property

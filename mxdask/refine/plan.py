@@ -34,6 +34,7 @@ class State:
 
     @property
     def good(self) -> list[int]:
+        """Rows of the experiments that have not failed."""
         return [row for row in range(len(self.experiments)) if row not in self.failed]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from mxdask.models import Crystal
 from mxdask.refine.plan import State
+from mxdask.refine.residuals import along_sweep, over_detector
 from mxdask.refine.task import SetResult
 from mxdask.text import text_table, with_esds
 
@@ -24,6 +25,10 @@ def summarise(state: State, results: Mapping[tuple[int, ...], SetResult]) -> dic
         sets.append(_of_set(number, state, members, result))
         for i, row in enumerate(members):
             rows[row] = _of_row(number, i, row, state, result)
+    tables = state.table.only(("id", "flags", "xyzobs.px.value", "xyzcal.px")).split_by("id")
+    for row in state.good:
+        if row in rows and row in tables:
+            rows[row]["residuals"] = along_sweep(state.experiments[row], tables[row])
     for row in range(len(state.experiments)):
         if row in state.failed:
             status = "skipped" if state.experiments[row].crystal is None else "failed"
@@ -33,6 +38,7 @@ def summarise(state: State, results: Mapping[tuple[int, ...], SetResult]) -> dic
         "rows": [rows[row] for row in sorted(rows)],
         "sets": sets,
         "messages": list(state.messages),
+        "residuals": over_detector([state.experiments[row] for row in state.good], state.table),
     }
 
 

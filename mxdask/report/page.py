@@ -20,12 +20,11 @@ from mxdask.report.markup import rows_table
 from mxdask.report.plots import Colours, palette
 from mxdask.report.reading import rows_of
 from mxdask.report.section import Section
-from mxdask.report.sections import images, intensities, lattices, merging, overview, symmetry
+from mxdask.report.sections import assessment, images, intensities, lattices, merging, overview, symmetry
 
 _SECTIONS: dict[str, Callable[[Mapping[str, Any]], Section]] = {
     "import": images.importing,
     "index": lattices.indexing,
-    "refine": lattices.refinement,
     "symmetry": symmetry.symmetry,
     "cosym": partial(symmetry.symmetry, key="cosym"),
 }
@@ -33,6 +32,7 @@ _SECTIONS: dict[str, Callable[[Mapping[str, Any]], Section]] = {
 # Sections with a curve for every crystal: its colour is the same in all of them.
 _COLOURED: dict[str, Callable[[Mapping[str, Any], Colours], Section]] = {
     "find_spots": images.spots,
+    "refine": lattices.refinement,
     "integrate": intensities.integration,
     "scale": intensities.scaling,
 }
@@ -133,6 +133,7 @@ def build_sections(summaries: Mapping[str, Mapping[str, Any]]) -> list[Section]:
         elif step not in ("merge", "export"):
             sections.append(_unknown(step, summary))
     sections.append(merging.merging(overview.statistics_of(summaries)))
+    sections.append(assessment.assessment(summaries.get("merge", {})))
     return sections
 
 

@@ -32,13 +32,14 @@ def palette(names: Sequence[str]) -> dict[str, str]:
 
 
 def lines(
-    title: str, x: str, y: str, series: Sequence[Series], *, markers: bool = False, colours: Colours | None = None,
-    log_x: bool = False, plain: Sequence[str] = (),
+    title: str, x: str, y: str, series: Sequence[Series], *, markers: bool | Sequence[str] = False,
+    colours: Colours | None = None, log_x: bool = False, plain: Sequence[str] = (),
 ) -> Figure | None:  # fmt: skip
     """Curves (name, x, y) with a legend to hide them one by one; points that are not finite leave gaps.
 
     Parameters
     ----------
+    markers : points too, of all curves or of those named.
     colours : name → colour; the others get theirs by their place.
     plain : names of curves that are only there to compare with: thin, dashed and grey.
     """
@@ -53,7 +54,7 @@ def lines(
             continue
         colour = (colours or {}).get(name, _colour(i))
         glyphs.append(Glyph("line", name, data, {"colour": colour}))
-        if markers or len(xs) < 3:
+        if len(xs) < 3 or (markers if isinstance(markers, bool) else name in markers):
             glyphs.append(Glyph("points", name, data, {"colour": colour, "size": 5}))
     return _with_legend(Figure(title, Axis(x, log=log_x), Axis(y), glyphs, hover=[("", "$name"), (x, "@x"), (y, "@y")]))
 
@@ -72,7 +73,7 @@ def heatmap(title: str, x: str, y: str, names: Sequence[str], start: float, valu
 
 def colour_map(
     title: str, x: str, y: str, value: str, values: np.ndarray, x_range: tuple[float, float],
-    y_range: tuple[float, float], *, limits: tuple[float, float] | None = None, equal: bool = False,
+    y_range: tuple[float, float], *, limits: tuple[float, float] | None = None,
 ) -> Figure | None:  # fmt: skip
     """A (rows, columns) map of values as colours; the first row is at the start of ``y_range``.
 
@@ -90,7 +91,7 @@ def colour_map(
     }  # fmt: skip
     image = Glyph("image", title, {"image": values.astype(np.float32)}, style)
     hover = [(value, "@image"), (x, "$x{0.0}"), (y, "$y{0.0}")]
-    return Figure(title, Axis(x), Axis(y), [image], hover=hover, equal=equal)
+    return Figure(title, Axis(x), Axis(y), [image], hover=hover)
 
 
 def per_image(
@@ -198,8 +199,8 @@ _RESOLUTIONS = np.array(
 
 
 def against_resolution(
-    title: str, y: str, d: np.ndarray, series: Mapping[str, np.ndarray], *, markers: bool = True,
-    plain: Sequence[str] = (),
+    title: str, y: str, d: np.ndarray, series: Mapping[str, np.ndarray], *,
+    markers: bool | Sequence[str] = True, plain: Sequence[str] = (),
 ) -> Figure | None:  # fmt: skip
     """Curves against resolution: the axis is linear in 1/d² and labelled in Å."""
     s2 = 1 / d**2 if len(d) else d

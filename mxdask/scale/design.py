@@ -67,7 +67,8 @@ class Layout:
             steps = _neighbours(n_decay) / _DECAY_STEP**2 if model.dose is None else 0.0
             decay = (decay_weight * np.eye(n_decay) + steps) / unit**2
             surface = model.surface_weight * np.eye(n_absorption)
-            blocks.append(linalg.block_diag(_neighbours(n_scale) / _SCALE_STEP**2, decay, surface))
+            along = _neighbours(n_scale) if model.array is None else model.array.steps()
+            blocks.append(linalg.block_diag(along / _SCALE_STEP**2, decay, surface))
         return sparse.csr_array(sparse.block_diag(blocks, format="csr"))
 
     def of_experiment(self, index: int, vector: np.ndarray) -> np.ndarray:
@@ -93,11 +94,13 @@ class Design:
     ----------
     group : (n,) i8, rising; equivalents share a number.
     experiment : (n,) i4.
-    scale_first, decay_first : (n,) i4, first of up to three parameters in the common vector.
-    scale_weight, decay_weight : (n, 3) smoother weights (zero: not used).
+    scale_first, decay_first : (n,) i4, first of a run of parameters in the common vector.
+    scale_weight : (n, w) weights of the run (zero: not used); w is 3, or the size of the largest array model.
+    decay_weight : (n, 3) likewise.
     half_inverse_d2 : (n,) 1/2d², Å⁻².
     absorption_first : (n,) i4, first absorption parameter; -1 for none.
-    harmonics : (n, k) f8, mean harmonics of the two beams (k = 0 when no experiment has absorption).
+    harmonics : (n, k) f8, mean harmonics of the two beams, or weights of a surface on the detector (k = 0 when no
+        experiment has absorption).
     """
 
     group: np.ndarray
@@ -152,11 +155,18 @@ class Rows:
 
 
 def experiment_rows(
-    experiment: Experiment, model: ScalingModel, frame: np.ndarray, d: np.ndarray, s1: np.ndarray | None
-) -> Rows:
-    """Rows for observations at absolute frames (n,), d (n,) in Å, with diffracted vectors s1 (n, 3)."""
+    experiment: Experiment, model: ScalingModel, frame: np.ndarray, d: np.ndarray, s1: np.ndarray | None,
+    xy: np.ndarray | None = None,
+) -> Rows:  # fmt: skip
+    """Rows for observations at absolute frames (n,), d (n,) in Å, diffracted vectors s1 (n, 3) and pixels xy (n, 2)."""
     n = len(frame)
     since_start = frame - (experiment.scan.array_range[0] if experiment.scan is not None else 0)
+    if model.array is not None and xy is not None:
+        none = np.zeros(n, np.int32)
+        return Rows(
+            none, model.array.decay_weights(since_start, d), none, np.zeros((n, 3)),
+            model.array.absorption_weights(since_start, xy),
+        )  # fmt: skip
     scale_first, scale_weight = model.scale.weights(since_start)
     if model.dose is not None:
         decay_first, decay_weight = np.zeros(n, np.int64), model.dose.weights(since_start, d)
@@ -183,10 +193,13 @@ def assemble(
     order : (n,) permutation that sorts by group, then experiment.
     """
     width = max((r.harmonics.shape[1] for r in rows), default=0)
+    run = max((r.scale_weight.shape[1] for r in rows), default=3)
     sizes = [len(r.scale_first) for r in rows]
     experiment = np.repeat(np.arange(len(rows), dtype=np.int32), sizes)
     start = layout.start.astype(np.int32)
-    absorption = np.array([s + sum(m.sizes[:2]) if m.lmax else -1 for s, m in zip(start, layout.models, strict=False)])
+    absorption = np.array(
+        [s + sum(m.sizes[:2]) if m.sizes[2] else -1 for s, m in zip(start, layout.models, strict=False)]
+    )
 
     def in_order(parts: Iterable[np.ndarray]) -> np.ndarray:
         return np.concatenate(list(parts))[order]  # one column at a time: all of them at once would need twice the room
@@ -195,10 +208,15 @@ def assemble(
         group[order],
         experiment[order],
         in_order(r.scale_first + s for r, s in zip(rows, start, strict=False)),
-        in_order(r.scale_weight for r in rows),
+        in_order(_widened(r.scale_weight, run) for r in rows),
         in_order(r.decay_first + s for r, s in zip(rows, start, strict=False)),
         in_order(r.decay_weight for r in rows),
         in_order(0.5 / v**2 for v in d),
         absorption.astype(np.int32)[experiment][order],
-        in_order(np.pad(r.harmonics, ((0, 0), (0, width - r.harmonics.shape[1]))) for r in rows),
+        in_order(_widened(r.harmonics, width) for r in rows),
     )
+
+
+def _widened(values: np.ndarray, width: int) -> np.ndarray:
+    """(n, width) with zeros in the columns that were not there."""
+    return np.pad(values, ((0, 0), (0, width - values.shape[1])))

@@ -37,6 +37,8 @@ _BACKGROUND_CYCLES = 4
 _BACKGROUND_LIMITS = (0.01, 10.0)
 # Reflections measured well enough for a and b: expected above this many σ.
 _MEASURED = 2.0
+# … in the basic model, counts.
+_BASIC_LEAST, _BASIC_RATIO = 25.0, 0.85
 # Reflections whose noise is that of the background: expected below this many σ.
 _WEAK = 1.5
 # What deviates more than this many σ is a mistake, not noise.
@@ -135,6 +137,22 @@ def select_deviations(
     return Deviations(row, intensity[row], variance[row], expected[row], np.sqrt(independence[row]))
 
 
+def _as_in_dials(data: Deviations, group: np.ndarray) -> Deviations:
+    """Deviations as DIALS 3.12 has them: of groups whose mean I/variance is above 0.85, and times √((n - 1)/n).
+
+    That factor belongs to deviations from the mean of the *other* equivalents (Evans & Murshudov 2013, equation 7);
+    from the mean of all, pairs of observations come out twice as precise as they are.
+    """
+    n = np.bincount(group)
+    number = group[data.row]
+    ratio = np.bincount(number, data.intensity / data.variance, len(n)) / np.maximum(
+        np.bincount(number, minlength=len(n)), 1
+    )
+    keep = ratio[number] > _BASIC_RATIO
+    factor = np.sqrt(n[number] / np.maximum(n[number] - 1.0, 1.0))
+    return Deviations(data.row[keep], data.intensity[keep], data.variance[keep], data.expected[keep], factor[keep])
+
+
 def refine_error_model(
     group: np.ndarray,
     intensity: np.ndarray,
@@ -157,6 +175,8 @@ def refine_error_model(
     _, number = np.unique(group[whole], return_inverse=True)
     own = number, intensity[whole], variances.select(whole), g[whole]
     model = ErrorModel(a, b)
+    if params.error_model == "basic":
+        return _refine_a_and_b(*own, model, params)
     for _ in range(_BACKGROUND_CYCLES):
         model = _refine_a_and_b(*own, model, params)
         if model.reason:
@@ -184,8 +204,11 @@ def _refine_a_and_b(
     """a and b for the present k, from reflections that are strong enough."""
     a, b = start.a, start.b
     variance = variances.counts + start.background * variances.background
-    least = _MEASURED * np.sqrt(variance) if params.min_Ih is None else params.min_Ih
+    by_default = _BASIC_LEAST if params.error_model == "basic" else _MEASURED * np.sqrt(variance)
+    least = by_default if params.min_Ih is None else params.min_Ih
     data = select_deviations(group, intensity, variance, g, least)
+    if params.error_model == "basic":
+        data = _as_in_dials(data, group)
     n = len(data.intensity)
     if n < _MIN_REFLECTIONS:
         reason = f"{n} suitable observations, {_MIN_REFLECTIONS} needed: a = {a:.2f}, b = {b:.3f} taken"

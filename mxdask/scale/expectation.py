@@ -49,6 +49,11 @@ class Variances:
     background: np.ndarray
     rate: np.ndarray
 
+    @classmethod
+    def as_counted(cls, variance: np.ndarray) -> Variances:
+        """Variances that do not follow any expectation."""
+        return cls(np.zeros(len(variance)), variance, np.zeros(len(variance)))
+
     @property
     def total(self) -> np.ndarray:
         """(n,) their sum."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mxdask.intensity.delta_cchalf import leave_one_out, removal_cutoff
+from mxdask.intensity.delta_cchalf import disagreement, leave_one_out, removal_cutoff
 from mxdask.scale.params import DeltaCCHalfFilter
 from mxdask.scale.pool import Pool
 from mxdask.scale.sequence import Scaled
@@ -87,18 +87,21 @@ def scale_and_filter(
     for cycle in range(1, params.max_cycles + 1):
         scaled = scale(pool)
         good = ~scaled.outlier & ~scaled.excluded
-        result = leave_one_out(
-            pool.asu.group[good], groups.number[good], (scaled.intensity / scaled.g)[good],
-            pool.inverse_d2[good], len(alive),
-        )  # fmt: skip
+        observed = pool.asu.group[good], groups.number[good], (scaled.intensity / scaled.g)[good]
+        result = leave_one_out(*observed, pool.inverse_d2[good], len(alive))
         cutoff = removal_cutoff(result.delta[alive], params.stdcutoff, robust=params.robust)
-        harmful = alive & (result.delta < cutoff.value)
+        may_go = alive.copy()
         if params.mode == "image_group":
-            harmful &= at_ends(groups.crystal, alive)
+            may_go &= at_ends(groups.crystal, alive)
+        harmful, z = may_go & (result.delta < cutoff.value), None
+        if params.zcutoff is not None and not np.any(harmful):
+            z = disagreement(*observed, (scaled.variance / scaled.g**2)[good], pool.inverse_d2[good], len(alive))
+            harmful = may_go & least_consistent(z, params.zcutoff)
         chosen = _within_limits(harmful, result.delta, alive, groups.number, pool, n_start, n_possible, params)
         row = {
             "cycle": cycle, "cc_half": result.cc_half, "mean": cutoff.centre, "sd": cutoff.spread,
             "cutoff": cutoff.value, "delta": [_number(v) for v in result.delta[alive]],
+            "z": None if z is None else [_number(v) for v in z[alive]],
             "groups": [_group_row(groups, i) for i in np.flatnonzero(alive).tolist()],
             "removed": [_group_row(groups, i) | {"delta": float(result.delta[i])} for i in chosen.tolist()],
         }  # fmt: skip
@@ -106,8 +109,9 @@ def scale_and_filter(
         for i in chosen:
             out.removed.append((int(groups.crystal[i]), int(groups.first[i]), int(groups.last[i])))
             _log.info(
-                "Cycle %d: ΔCC½ %.3f %% below the cutoff %.3f %%: crystal %d, images %d to %d are taken out", cycle,
-                100 * result.delta[i], 100 * cutoff.value, groups.crystal[i] + 1, groups.first[i], groups.last[i],
+                "Cycle %d: ΔCC½ %.3f %%, %s: crystal %d, images %d to %d are taken out", cycle, 100 * result.delta[i],
+                f"below the cutoff {100 * cutoff.value:.3f} %" if z is None else f"{z[i]:.1f} σ from what it should be",
+                groups.crystal[i] + 1, groups.first[i], groups.last[i],
             )  # fmt: skip
         if len(chosen) == 0:
             out.reason = "nothing more to take out" if not np.any(harmful) else "a limit of what may be taken out"
@@ -121,6 +125,20 @@ def scale_and_filter(
             crystals = crystals[left]
     out.reason = f"{params.max_cycles} cycles done"
     return pool, scale(pool), crystals, out
+
+
+def least_consistent(z: np.ndarray, cutoff: float) -> np.ndarray:
+    """(g,) the one group whose z is lowest, if it lies ``cutoff`` standard deviations below the median of all.
+
+    One at a time: a bad group makes those seem bad that share most reflections or a scale curve with it. The standard
+    deviation is 1, or what 1.4826 median absolute deviations say where errors are not known so well.
+    """
+    lowest = np.where(np.isfinite(z), z, np.inf)
+    worst = int(np.argmin(lowest))
+    limit = removal_cutoff(z, cutoff, robust=True)
+    out = np.zeros(len(z), dtype=bool)
+    out[worst] = lowest[worst] < limit.centre - cutoff * max(limit.spread, 1.0)
+    return out
 
 
 def at_ends(crystal: np.ndarray, alive: np.ndarray) -> np.ndarray:

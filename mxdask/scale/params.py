@@ -53,6 +53,17 @@ class DoseDecayModel(StepParams):
     surface_weight: float = Field(1e6, ge=0, description="weight that holds the absorption surface near one")
 
 
+class ArrayModel(StepParams):
+    """The array model: values on grids of resolution and rotation, and of rotation and place on the detector."""
+
+    decay_interval: float = Field(
+        20.0, ge=1, description="rotation between points of both grids", json_schema_extra={"unit": "°"}
+    )
+    n_resolution_bins: int = Field(10, ge=1, description="intervals of 1/d²")
+    absorption_correction: bool = Field(True, description="correct by the place on the detector")
+    n_absorption_bins: int = Field(3, ge=1, description="intervals in x and in y")
+
+
 class Combine(StepParams):
     """Profile-fitted or summed intensities."""
 
@@ -83,12 +94,16 @@ class OutlierRejection(StepParams):
 class ErrorModel(StepParams):
     """σ'² = a²(σ² + (b⟨I⟩)²)."""
 
-    error_model: Literal["basic", "none"] = Field("basic", description="none leaves the integrated variances")
+    error_model: Literal["extended", "basic", "none"] = Field(
+        "extended",
+        description="extended: counts as expected, own factors for background and cut reflections; basic: a and b on "
+        "the integrated variances, as DIALS; none leaves these as they are",
+    )
     a: float | None = Field(None, gt=0, description="fixed value of a; None: refined")
     b: float | None = Field(None, ge=0, description="fixed value of b; None: refined")
     grouping: Literal["combined", "individual"] = Field("combined", description="one error model, or one per crystal")
     min_Ih: float | None = Field(
-        None, gt=0, description="least expected intensity of the observations used; None: twice their σ",
+        None, gt=0, description="least expected intensity of the observations used; None: twice their σ, or 25 (basic)",
         json_schema_extra={"unit": "counts"},
     )  # fmt: skip
     n_bins: int = Field(10, ge=2, description="intensity bins")
@@ -140,6 +155,12 @@ class DeltaCCHalfFilter(StepParams):
     robust: bool = Field(
         False, description="median and its deviations in place of mean and standard deviation, which bad groups widen"
     )
+    zcutoff: float | None = Field(
+        6.0,
+        gt=0,
+        description="where stdcutoff finds none: the group goes whose ΔCC½ lies furthest below what its errors let "
+        "expect, if by this many standard deviations; None: not",
+    )
     max_cycles: int = Field(6, ge=1, description="cycles of scaling and filtering at most")
     max_percent_removed: float = Field(
         10.0, gt=0, le=100, description="observations taken out at most", json_schema_extra={"unit": "%"}
@@ -160,13 +181,14 @@ class Filtering(StepParams):
 class Params(StepParams):
     """Parameters of ``mxdask scale``."""
 
-    model: Literal["auto", "physical", "KB", "dose_decay"] = Field(
+    model: Literal["auto", "physical", "KB", "dose_decay", "array"] = Field(
         "auto", description="auto: physical for sweeps wider than 1°, KB for narrower ones and stills"
     )
     anomalous: bool = Field(False, description="Friedel mates are not equivalent while scaling and rejecting outliers")
     physical: PhysicalModel = PhysicalModel()
     KB: KBModel = KBModel()
     dose_decay: DoseDecayModel = DoseDecayModel()
+    array: ArrayModel = ArrayModel()
     reflection_selection: ReflectionSelection = ReflectionSelection()
     outlier: OutlierRejection = OutlierRejection()
     error_model: ErrorModel = ErrorModel()

@@ -107,11 +107,12 @@ def prepare(
     partiality = part["partiality"] if "partiality" in part else np.ones(len(part))
     factor = lp_qe_factor(part)
     raw = part["intensity.sum.value"] / partiality if "sum" in kinds else part["intensity.prf.value"]
-    model, known = choose_model(experiment, params), None
+    xyz = part["xyzobs.px.value" if "xyzobs.px.value" in part else "xyzcal.px"]
+    model, known = choose_model(experiment, params, part["d"], xyz[:, :2]), None
     if experiment.scaling_model is not None and not params.overwrite_existing_models:
         model, known = ScalingModel.from_dict(experiment.scaling_model, model)
-    frame = part["xyzobs.px.value" if "xyzobs.px.value" in part else "xyzcal.px"][:, 2].copy()
-    design = experiment_rows(experiment, model, frame, part["d"], part["s1"] if "s1" in part else None)
+    frame = xyz[:, 2].copy()
+    design = experiment_rows(experiment, model, frame, part["d"], part["s1"] if "s1" in part else None, xyz[:, :2])
     return Prepared(
         whole, row.astype(np.int32), part["miller_index"], part["d"], frame, partiality, prf, summed, both, raw,
         factor, model, design, known,

@@ -54,8 +54,8 @@ def factors(design: Design, parameters: np.ndarray) -> np.ndarray:
 
 
 def factor_rows(design: Design, parameters: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """(n, 6 + k) derivatives of g with respect to ln S, B and C."""
-    rows = np.empty((len(design), 6 + design.harmonics.shape[1]))
+    """(n, w + 3 + k) derivatives of g with respect to ln S, B and C."""
+    rows = np.empty((len(design), design.scale_weight.shape[1] + 3 + design.harmonics.shape[1]))
     kernels.derivatives(np.ascontiguousarray(parameters), *_sparse(design), g, rows)
     return rows
 
@@ -200,7 +200,7 @@ def factor_variances(
     rows = factor_rows(design, fit.parameters, g)
     kernels.propagated_variance(
         design.experiment, rows, design.scale_first, design.decay_first, design.absorption_first, layout.start,
-        block_start, flat, out,
+        block_start, design.scale_weight.shape[1], flat, out,
     )  # fmt: skip
     return out
 
@@ -244,7 +244,8 @@ class _Problem:
         gradient, blocks = np.zeros(layout.n_parameters), np.zeros(self.block_start[-1])
         kernels.gradient_and_blocks(
             self.starts, d.experiment, self.weight, self.intensity, state.g, state.mean, state.norm, rows,
-            d.scale_first, d.decay_first, d.absorption_first, layout.start, self.block_start, gradient, blocks,
+            d.scale_first, d.decay_first, d.absorption_first, layout.start, self.block_start,
+            d.scale_weight.shape[1], gradient, blocks,
         )  # fmt: skip
         for block, first, last in zip(self.split(blocks), layout.start[:-1], layout.start[1:], strict=True):
             block += self.restraint[first:last, first:last].toarray()
@@ -273,7 +274,7 @@ class _Problem:
             out = np.zeros(len(v))
             kernels.normal_product(
                 self.starts, self.weight, state.g, state.mean, state.norm, rows, d.scale_first, d.decay_first,
-                d.absorption_first, v, out,
+                d.absorption_first, d.scale_weight.shape[1], v, out,
             )  # fmt: skip
             return out + self.restraint @ v + ridge * v
 

@@ -83,9 +83,10 @@ class Scaling:
         self.trials: list[dict[str, float]] = []
         self.shell = resolution_shells(pool.inverse_d2)
         self.intensity, self.counted_variance = pool.intensities(self.i_mid)
-        self.variances = Variances(np.zeros(len(pool)), self.counted_variance, pool.count_factor)
+        self.variances = Variances.as_counted(self.counted_variance)
         self.expected = np.maximum(self.intensity, 0.0)
         em = params.error_model
+        self.as_counted = em.error_model == "basic"
         start = ErrorModel(em.a or START[0], START[1] if em.b is None else em.b)
         self.error_models = (start,) * n_crystals
         self.outlier = np.zeros(len(pool), dtype=bool)
@@ -216,7 +217,10 @@ class Scaling:
         counting = Counting.of(self.intensity, self.counted_variance, self.pool.count_factor)
         variance = self.variances.total
         self.expected = expected_intensities(self.group, self.shell, self.intensity, variance, counting, self.g, good)
-        self.variances = counting.variances(self.expected)
+        if self.as_counted:
+            self.expected, self.variances = self.intensity, Variances.as_counted(self.counted_variance)
+        else:
+            self.variances = counting.variances(self.expected)
 
     def finish(self) -> Scaled:
         """Everything as arrays; the last error model is in the variances."""

@@ -45,6 +45,11 @@ class Smoother:
         interval = total / n_bins
         return cls(n_bins, _INSIDE * abs(width) / interval, interval)
 
+    @classmethod
+    def spanning(cls, extent: float, n_bins: int) -> Smoother:
+        """``n_bins`` equal intervals over an extent of anything else than rotation; positions count from its start."""
+        return cls(n_bins, n_bins / extent, extent / n_bins)
+
     @property
     def n_parameters(self) -> int:
         if self.n_bins < 3:

@@ -47,6 +47,7 @@ class Instrument:
 
     @property
     def panel(self) -> Panel:
+        """The one panel, where it really is."""
         return self.detector[0]
 
 

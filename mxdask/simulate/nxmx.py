@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +18,46 @@ from mxdask.models import Beam, Goniometer, Panel
 _TO_NEXUS = np.diag([-1.0, 1.0, -1.0])
 Shape = tuple[int, ...]
 _COMPRESSION = hdf5plugin.Bitshuffle(cname="lz4")
+_HC = 12398.419843320026  # h·c/e, eV·Å: exact by the definition of the SI
+
+
+@dataclass(frozen=True, eq=False)
+class Headers:
+    """What the files say of the measurement.
+
+    Attributes
+    ----------
+    panel : its fast and slow axes lie in the plane normal to the beam.
+    mask : (slow, fast) codes of pixels that are not good, 0 = good.
+    start, width : degrees. exposure : s per image. bits : 16 or 32 per pixel.
+    """
+
+    beam: Beam
+    panel: Panel
+    mask: np.ndarray
+    goniometer: Goniometer
+    n_images: int
+    start: float
+    width: float
+    exposure: float
+    bits: int
 
 
 def write_sweep(
-    folder: Path, name: str, frames: Iterable[np.ndarray], *, n_images: int, beam: Beam, panel: Panel, mask: np.ndarray,
-    goniometer: Goniometer, start: float, width: float, exposure: float, bits: int, images_per_file: int,
-) -> Path:  # fmt: skip
+    folder: Path, name: str, frames: Iterable[np.ndarray], headers: Headers, *, images_per_file: int
+) -> Path:
     """Write ``name.nxs``, ``name_meta.h5`` and ``name_000001.h5`` …; returns the master's path.
 
     Parameters
     ----------
     frames : ``n_images`` arrays (slow, fast), written one by one, one chunk each, bitshuffle-LZ4.
-    panel : as the headers shall describe it; its fast and slow axes lie in the plane normal to the beam.
-    start, width : degrees; exposure : s per image; bits : 16 or 32.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    dtype = np.dtype(f"u{bits // 8}")
-    shape = mask.shape
+    n_images, panel, bits = headers.n_images, headers.panel, headers.bits
+    dtype, shape = np.dtype(f"u{bits // 8}"), headers.mask.shape
     files = _write_data(folder, name, frames, n_images, shape, dtype, images_per_file)
     with replacing(folder / f"{name}_meta.h5") as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("mask", data=mask, chunks=True, compression=_COMPRESSION)
+        file.create_dataset("mask", data=headers.mask, chunks=True, compression=_COMPRESSION)
         file["_dectris/bit_depth_image"] = bits
         file["_dectris/bit_depth_readout"] = bits
         file["_dectris/nimages"] = n_images
@@ -53,13 +74,13 @@ def write_sweep(
         entry["end_time_estimated"] = "2024-03-01T09:05:00Z"
         source = _group(entry, "source", "NXsource")
         source["name"], source["type"] = "Simulated source", "Synchrotron X-ray Source"
-        _write_sample(entry, name, goniometer, start, width, n_images)
+        _write_sample(entry, name, headers)
         instrument = _group(entry, "instrument", "NXinstrument")
         instrument["name"] = "SIMULATED BEAMLINE"
         instrument["name"].attrs["short_name"] = "SIM"
-        _write_beam(instrument, beam)
+        _write_beam(instrument, headers.beam)
         entry["sample/beam"] = h5py.SoftLink("/entry/instrument/beam")
-        _write_detector(instrument, panel, beam, exposure, bits, f"{name}_meta.h5")
+        _write_detector(instrument, headers, f"{name}_meta.h5")
         _link_data(entry, files, n_images, shape, dtype)
     return master
 
@@ -103,13 +124,14 @@ def _transformation(
         group[name].attrs.update(offset=offset, offset_units="m")
 
 
-def _write_sample(entry: h5py.Group, name: str, gonio: Goniometer, start: float, width: float, n_images: int) -> None:
+def _write_sample(entry: h5py.Group, name: str, headers: Headers) -> None:
     """The sample hangs on its axes from the crystal outward; the last one to be listed depends on nothing."""
     sample = _group(entry, "sample", "NXsample")
     sample["name"] = name
     _value(sample, "temperature", 100.0, "K")
     chain = _group(sample, "transformations", "NXtransformations")
-    scanned = start + width * np.arange(n_images)
+    gonio, width, n_images = headers.goniometer, headers.width, headers.n_images
+    scanned = headers.start + width * np.arange(n_images)
     axes: list[tuple[str, np.ndarray, Any]] = [("omega", gonio.rotation_axis, scanned)]
     if gonio.axes is not None and gonio.angles is not None:
         axes = list(zip(gonio.names, gonio.axes, gonio.angles, strict=True))
@@ -129,12 +151,13 @@ def _write_beam(instrument: h5py.Group, beam: Beam) -> None:
     _value(group, "total_flux", 5e11, "Hz")
 
 
-def _write_detector(instrument: h5py.Group, panel: Panel, beam: Beam, exposure: float, bits: int, meta: str) -> None:
+def _write_detector(instrument: h5py.Group, headers: Headers, meta: str) -> None:
+    panel, beam, exposure = headers.panel, headers.beam, headers.exposure
     group = _group(instrument, "detector", "NXdetector")
     fast, slow = panel.image_size
     centre, _ = panel.ray_mm(beam.s0[None])
     distance = panel.distance / 1000
-    energy = 12398.419843320026 / beam.wavelength
+    energy = _HC / beam.wavelength
     for name, value, units in (
         ("beam_center_x", centre[0, 0] / panel.pixel_size[0], "pixels"),
         ("beam_center_y", centre[0, 1] / panel.pixel_size[1], "pixels"),
@@ -146,7 +169,7 @@ def _write_detector(instrument: h5py.Group, panel: Panel, beam: Beam, exposure: 
     ):  # fmt: skip
         _value(group, name, value, units)
     for name, plain in (
-        ("bit_depth_readout", bits), ("countrate_correction_applied", True), ("flatfield_applied", True),
+        ("bit_depth_readout", headers.bits), ("countrate_correction_applied", True), ("flatfield_applied", True),
         ("pixel_mask_applied", False), ("saturation_value", int(panel.trusted_range[1])), ("underload_value", 0),
         ("sensor_material", panel.material), ("serial_number", "SIM"), ("type", "Pixel"),
         ("description", f"Simulated Eiger-like {fast} x {slow}"),

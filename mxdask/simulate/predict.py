@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import gemmi
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mxdask.models import Beam, Panel, rotation_matrix
 from mxdask.simulate.crystals import TrueCrystal
-from mxdask.simulate.instrument import Instrument, build, goniometer
+from mxdask.simulate.instrument import build, goniometer
 from mxdask.simulate.params import SimulatedSet
 from mxdask.simulate.predict_kernels import crossings
 from mxdask.simulate.render_kernels import rocking
@@ -56,6 +57,7 @@ class TrueReflections:
         return len(self.phi)
 
     def select(self, rows: np.ndarray) -> TrueReflections:
+        """Some of the reflections, by mask or row numbers."""
         return TrueReflections(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
 
@@ -73,8 +75,6 @@ def counts_per_intensity(sim: SimulatedSet) -> float:
 
 def d_spacing(hkl: np.ndarray, cell: tuple[float, ...]) -> np.ndarray:
     """(n,) Å."""
-    import gemmi
-
     return gemmi.UnitCell(*cell).calculate_d_array(np.asarray(hkl, dtype=np.int32))
 
 
@@ -103,7 +103,7 @@ def predict(sim: SimulatedSet, crystal: TrueCrystal, index: int) -> TrueReflecti
     xy = panel.mm_to_pixel(xy_mm)
     inside = forward & np.all((xy > -MARGIN) & (xy < np.array(panel.image_size) + MARGIN), axis=1)
     kept = np.flatnonzero(inside)
-    out = _measured(sim, crystal, instrument, rows[kept], hkl[kept], phi[kept], s1[kept], xy[kept], axis)
+    out = _measured(sim, crystal, rows[kept], phi[kept], s1[kept], xy[kept])
     scatter = generator(sim.seed, "scatter", index).normal(0, 1, (len(out), 2)) * sim.crystals.scatter
     out.xyz[:, :2] += scatter
     out = out.select(out.fraction > 1e-3)
@@ -158,10 +158,10 @@ def _nearest_crossing(p: np.ndarray, s0: np.ndarray, axis: np.ndarray, near: np.
 
 
 def _measured(
-    sim: SimulatedSet, crystal: TrueCrystal, instrument: Instrument, rows: np.ndarray, hkl: np.ndarray,
-    phi: np.ndarray, s1: np.ndarray, xy: np.ndarray, axis: np.ndarray,
-) -> TrueReflections:  # fmt: skip
-    """Counts and widths of crossings that meet the detector."""
+    sim: SimulatedSet, crystal: TrueCrystal, rows: np.ndarray, phi: np.ndarray, s1: np.ndarray, xy: np.ndarray
+) -> TrueReflections:
+    """Counts and widths of crossings that meet the detector; ``rows`` in the full sphere."""
+    instrument, axis = build(sim), goniometer(sim).lab_axis
     beam, panel = instrument.beam, instrument.panel
     sphere = full_sphere(sim.structure, instrument.d_min)
     I = true_intensities(sim.structure, sim.seed, crystal.species, instrument.d_min).I[sphere.unique[rows]]
@@ -178,11 +178,16 @@ def _measured(
     rocking(phi, zeta, half_q2, crystal.sigma_M, start, width, factor, decay, recorded, fraction)
     xyz = np.column_stack([xy, (phi - start) / width])
     covariance = _spot_covariance(panel, s1, e1, crystal.sigma_D, sim.crystals.spot_size)
-    return TrueReflections(hkl, xyz, phi, d, zeta, s1, covariance, lp, qe, I, full, full * recorded, fraction)
+    return TrueReflections(
+        sphere.hkl[rows], xyz, phi, d, zeta, s1, covariance, lp, qe, I, full, full * recorded, fraction
+    )
 
 
 def lorentz_polarisation(s1: np.ndarray, beam: Beam, axis: np.ndarray) -> np.ndarray:
-    """(n,) L/P of back.md 9.1 (Kabsch, 2010): corrected intensity = counts·lp."""
+    """(n,) L/P of back.md 9.1 (Kabsch, 2010): corrected intensity = counts·lp.
+
+    Written apart from what integration uses: code that both share, the simulation could not put to the test.
+    """
     s0 = beam.s0
     lorentz = np.abs(s1 @ np.cross(axis, s0)) / (s0 @ s0)
     unit, unit0 = s1 * beam.wavelength, s0 * beam.wavelength

@@ -63,10 +63,11 @@ def make_crystal(sim: SimulatedSet, index: int, folder: str) -> TrueSweep:
     instrument = build(sim)
     crystal = true_crystal(sim, index)
     reflections = predict(sim, crystal, index)
-    nxmx.write_sweep(
-        Path(folder), sim.sweep_name(index), frames(sim, instrument, crystal, index, reflections),
-        n_images=sim.sweep.images, beam=instrument.beam, panel=instrument.header_detector[0], mask=instrument.mask,
-        goniometer=goniometer(sim), start=crystal.start, width=sim.sweep.width, exposure=sim.sweep.exposure,
-        bits=sim.detector.bits, images_per_file=sim.sweep.images_per_file,
+    headers = nxmx.Headers(
+        beam=instrument.beam, panel=instrument.header_detector[0], mask=instrument.mask, goniometer=goniometer(sim),
+        n_images=sim.sweep.images, start=crystal.start, width=sim.sweep.width, exposure=sim.sweep.exposure,
+        bits=sim.detector.bits,
     )  # fmt: skip
+    images = frames(sim, instrument, crystal, index, reflections)
+    nxmx.write_sweep(Path(folder), sim.sweep_name(index), images, headers, images_per_file=sim.sweep.images_per_file)
     return TrueSweep(crystal, reflections, touches_bad_pixels(instrument, reflections))

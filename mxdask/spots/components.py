@@ -61,6 +61,7 @@ class Components:
 
     @staticmethod
     def concat(parts: Sequence[Components]) -> Components:
+        """The components of all parts, in order."""
         return Components(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Components)})
 
 

@@ -49,10 +49,12 @@ class SpotData:
     ice: np.ndarray
 
     def select(self, rows: np.ndarray) -> SpotData:
+        """Some of the spots, by mask or row numbers."""
         return SpotData(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
     @classmethod
     def concat(cls, parts: Sequence[SpotData]) -> SpotData:
+        """The spots of all parts, in order."""
         return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in cls.__dataclass_fields__))
 
 

@@ -102,7 +102,7 @@ class Rounds:
             with Flow(self.flow.scheduler, n_workers=self.flow.n_workers, run_dir=run_dir) as own:
                 try:
                     yield function(*arguments, own)
-                except Exception as error:  # as in a task: one sweep's trouble is not the end
+                except Exception as error:  # noqa: BLE001  as in a task: one sweep's trouble is not the end
                     yield Failed.of(error)
             return
         yield from self.flow.map(function, [arguments for _, arguments in work], name=function.__name__)

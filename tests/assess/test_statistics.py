@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from scaled_sets import B_FACTOR, CELL, GROUP, crystals, true_intensities, unique_reflections
 
-from mxdask.assess import damage, damage_analysis, distribution, merging
-from mxdask.assess.pair_kernels import add_pairs
-from mxdask.assess.twinning import britton, h_test, twin_tests
-from mxdask.assess.wilson import sum_of_squares, wilson_plot
+from mxdask.assess import damage_analysis, distribution, merging
 from mxdask.errors import ParameterError
+from mxdask.intensity import damage
 from mxdask.intensity.further_statistics import further_statistics, normal_slope
 from mxdask.intensity.merging import Means, Merged, Unmerged
+from mxdask.intensity.pair_kernels import add_pairs
 from mxdask.intensity.statistics import shell_edges
+from mxdask.intensity.twinning import britton, h_test, twin_tests
+from mxdask.intensity.wilson import sum_of_squares, wilson_plot
 
 
 def test_the_tables_hold_every_definition() -> None:

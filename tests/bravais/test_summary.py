@@ -45,7 +45,6 @@ def test_pooled_row_weights_by_reflections_and_pairs() -> None:
     assert row.rmsd == pytest.approx(np.sqrt((100 * 1 + 300 * 4) / 400))
     assert row.correlations[1].cc == pytest.approx(0.8)
     assert row.n_spots == 400
-    assert row.n_crystals == 2
 
 
 def test_volume() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mxdask.cli import COMMANDS, main
-from mxdask.cli.dispatch import sort_words
+from mxdask.cli.dispatch import sort_words, take_phil_files
 from mxdask.cli.parameters import parameters_of
 from mxdask.errors import ParameterError
 from mxdask.params import describe
@@ -46,7 +46,14 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["process"], 2, "no images given"),
         (["process", "--workers", "none"], 2, "--workers"),
         (["index", "--nonsense"], 2, "no option --nonsense"),
-        (["process", "x.nxs", "--scheduler", "moon"], 1, "--scheduler moon"),
+        (["index", "-v"], 2, "no option -v"),
+        (["integrate", "a.expt", "a.refl", "mp.nproc=4"], 2, "--workers N"),
+        (["index", "a.expt", "a.refl", "output.experiments=b.expt"], 2, "--output-dir DIR"),
+        (["index", "a.expt", "absent.phil"], 1, "absent.phil: cannot be read"),
+        (["import", "imported.expt"], 2, "import takes image files"),
+        (["show", "merged.mtz"], 2, "show takes"),
+        (["demo", "a", "b"], 2, "name one folder"),
+        (["process", "x.nxs", "--scheduler", "moon"], 2, "--scheduler moon"),
         (["show"], 2, "no file given"),
     ],
 )
@@ -63,6 +70,17 @@ def test_mistakes_are_one_clear_line(
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_parameters_from_a_phil_file(tmp_path: Path) -> None:
+    path = tmp_path / "index.phil"
+    path.write_text("indexing {\n  max_cell = 120\n  known_symmetry.space_group = I 2 3\n}\noutput.log = x.log\n")
+    words = sort_words(["a.expt", "a.refl", str(path), "max_cell=90"])
+    take_phil_files(words)
+    assert words.files == ["a.expt", "a.refl"]
+    assert words.assignments == [
+        "indexing.max_cell=120", "indexing.known_symmetry.space_group=I 2 3", "output.log=x.log", "max_cell=90",
+    ]  # fmt: skip
 
 
 def test_words_are_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,8 @@ def test_a_weaker_second_lattice_is_found_with_auto() -> None:
     experiments, _, summary = index([sweep], "max_lattices=auto")
     assert n_right([e.crystal for e in experiments], sweep.truth) == 2
     assert len(experiments) == 2
-    assert "no further lattice is looked for" in summary["rows"][0]["attempts"][-1] or "lattice 3" in str(summary)
+    why_it_ended = summary["rows"][0]["attempts"][-1]
+    assert "no further lattice is looked for" in why_it_ended or why_it_ended.startswith("lattice 3")
 
 
 def test_permuting_the_crystals_permutes_the_result() -> None:

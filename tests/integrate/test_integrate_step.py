@@ -200,6 +200,32 @@ def test_a_crystal_with_hardly_any_spots_borrows(sweep, serve, caplog: pytest.Lo
     assert np.sum(table["id"] == 1) == np.sum(table["id"] == 0)
 
 
+def test_wedges_of_a_few_images_borrow_profiles(sweep, serve, caplog: pytest.LogCaptureFixture) -> None:
+    """Wedges of three, two and one image, and one without a spot, beside a sweep that has all."""
+    serve(sweep)
+    caplog.set_level("INFO")
+    experiments, tables = [sweep.experiment], [sweep.spots]
+    for i, n_images in enumerate((3, 2, 1, 5), start=1):
+        name = f"{n_images} images"
+        wedge = sweep.experiment.evolve(identifier=name, scan=sweep.experiment.scan.cut(11, 10 + n_images))
+        z = sweep.spots["bbox"][:, 4:]
+        spots = sweep.spots.select((z[:, 0] < 10 + n_images) & (z[:, 1] > 10) & (n_images < 5))
+        spots["id"] = np.full(len(spots), i)
+        spots.identifiers = {i: name}
+        experiments.append(wedge)
+        tables.append(spots)
+    with Flow("sync") as flow:
+        found, table, summary = run(ExperimentList(experiments), ReflectionTable.concat(tables), Params(), flow=flow)
+    assert [row["status"] for row in summary["rows"]] == ["ok"] * 5 and len(found) == 5
+    assert [row["own_widths"] for row in summary["rows"]] == [True, True, True, False, False]
+    assert caplog.text.count("its reference profile starts from those of") == 4
+    for i in range(1, 5):
+        t = table.select((table["id"] == i) & table.has_flags(Flag.INTEGRATED_PRF))
+        pull = (t["intensity.prf.value"] - truth(sweep, t)) / np.sqrt(t["intensity.prf.variance"])
+        assert len(pull) > 30 and abs(np.median(pull)) < 0.5
+        assert 0.7 < 0.7413 * np.subtract(*np.percentile(pull, [75, 25])) < 1.5
+
+
 def test_two_lattices_on_one_sweep(sweep, serve, simulate) -> None:
     """Spots of a second lattice in the foreground spoil the sum; the fit leaves their pixels out."""
     first = sweep.experiment

@@ -8,7 +8,8 @@ import pytest
 from mxdask.cli import main
 from mxdask.errors import MxdaskError
 from mxdask.geometry.predict_all import predict_all
-from mxdask.integrate.predictions import Params, predict
+from mxdask.integrate.predict_params import Params
+from mxdask.integrate.predictions import predict
 from mxdask.integrate.profile_model import ProfileModel
 from mxdask.io.expt import read_expt, write_expt
 from mxdask.io.refl import read_refl, write_refl

@@ -12,8 +12,8 @@ from mxdask.flow import Failed
 from mxdask.integrate.params import Params
 from mxdask.integrate.profile_model import FrameCounts, ProfileModel, mosaicity
 from mxdask.integrate.reference import match_reference, select_reference
-from mxdask.integrate.widths import Widths, choose_lenders, choose_models, measure_widths
-from mxdask.models import ExperimentList
+from mxdask.integrate.widths import MANY_SPOTS, Widths, choose_lenders, choose_models, measure_widths
+from mxdask.models import Beam, ExperimentList
 from mxdask.params import parse
 from mxdask.table import Flag
 
@@ -53,7 +53,7 @@ def test_widths_that_vary_along_the_scan(sweep) -> None:
     assert model.along_scan[-1, 0] > 1.4 * model.along_scan[0, 0]
     assert np.all(np.diff(model.along_scan[:, 0]) >= 0)
     assert np.rad2deg(model.along_scan[:, 1]) == pytest.approx(0.1, rel=0.1)
-    chosen = choose_models(ExperimentList([sweep.experiment]), [Widths(model, 500, True)], params)[0]
+    chosen = choose_models(ExperimentList([sweep.experiment]), [Widths(model, 500, "")], params)[0]
     assert np.allclose(ProfileModel.from_dict(chosen.to_dict()).along_scan, model.along_scan)
 
 
@@ -68,7 +68,7 @@ def test_matching_is_one_to_one_and_by_index(sweep) -> None:
 
 def test_few_spots_borrow_the_median_of_crystals_alike(sweep) -> None:
     models = [ProfileModel(b * 1e-3, m * 1e-3) for b, m in ((1, 2), (3, 4), (2, 9))]
-    widths = [Widths(m, 500, True) for m in models] + [Widths(None, 2, False)]
+    widths = [Widths(m, 500, "", n_whole=200) for m in models] + [Widths(None, 2, "2 are too few")]
     experiments = ExperimentList([sweep.experiment.evolve(identifier=str(i)) for i in range(4)])
     chosen = choose_models(experiments, widths, Params())
     assert chosen[:3] == models
@@ -80,3 +80,39 @@ def test_few_spots_borrow_the_median_of_crystals_alike(sweep) -> None:
         ExperimentList([experiments[3]]), [widths[3]], parse(Params, ["sigma_b=0.1", "sigma_m=0.2"])
     )
     assert np.allclose(np.rad2deg([given_widths[0].sigma_b, given_widths[0].sigma_m]), [0.1, 0.2])
+
+
+def test_narrow_wedges(sweep, caplog: pytest.LogCaptureFixture) -> None:
+    """Spots that the wedge cuts are in its list, cut: two images tell their widths, one does not."""
+    caplog.set_level("INFO")
+    scan, spots = sweep.experiment.scan, sweep.spots
+    experiments, widths = [], []
+    for n_images in (1, 2, 20):
+        experiment = sweep.experiment.evolve(identifier=f"{n_images}", scan=scan.cut(9, 8 + n_images))
+        z = spots["bbox"][:, 4:]
+        part = spots.select((z[:, 0] < 8 + n_images) & (z[:, 1] > 8))
+        experiments.append(experiment)
+        widths.append(measure_widths(experiment, part, Params()))
+        assert widths[-1].n_spots > 50
+    assert [w.enough for w in widths] == [False, True, True]
+    assert widths[0].n_whole < 20 < MANY_SPOTS < widths[2].n_whole
+    assert choose_lenders(ExperimentList(experiments), widths) == [[2], [2], []]
+    chosen = choose_models(ExperimentList(experiments), widths, Params())
+    assert chosen[0].sigma_m == np.median([m.sigma_m for m in chosen[1:]])
+    assert "a single image is too little for widths of its own" in caplog.text
+    assert "median of 2 crystals at the same settings" in caplog.text
+    assert choose_models(ExperimentList(experiments[:1]), widths[:1], Params())[0].sigma_m > 0
+    other = experiments[0].evolve(beam=Beam([0, 0, 1], 1.1 * experiments[0].beam.wavelength))
+    choose_models(ExperimentList([other, *experiments[1:]]), widths, Params())
+    assert "from its own spots all the same" in caplog.text
+    choose_models(ExperimentList([other, *experiments[1:]]), [Widths(None, 0, "no spots"), *widths[1:]], Params())
+    assert "median of 2 crystals at other settings" in caplog.text
+
+
+def test_who_lends_a_profile_has_seen_whole_spots(sweep, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    model = ProfileModel(1e-3, 2e-3)
+    widths = [Widths(model, 500, "", n_whole=n) for n in (20, 200)]
+    experiments = ExperimentList([sweep.experiment.evolve(identifier=str(i)) for i in range(2)])
+    assert choose_lenders(experiments, widths) == [[1], []]
+    assert "its reference profile starts from those of" in caplog.text

@@ -196,6 +196,38 @@ def test_several_files_become_one_list(tmp_path: Path) -> None:
         load([tmp_path / "0.expt"], [tmp_path / "1.refl"])
 
 
+def test_one_sweep_processed_twice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Two results from the same images have one identifier: kept apart where files come in pairs, copies refused."""
+    first = experiment(0).evolve(scan=Scan((1, 10), (0.0, 0.1)))
+    lattices = [first.evolve(crystal=Crystal(np.diag([a, 20.0, 30.0]), " P 1")) for a in (10.0, 11.0)]
+    table = ReflectionTable({"id": [0, 0, -1], "d": [1.0, 2.0, 3.0]}, {0: ID.format(0)})
+    files: list[list[Path]] = [[], []]
+    later = lattices[0].evolve(scan=Scan((11, 20), (1.0, 0.1)))
+    for i, one in enumerate([*lattices, lattices[0], later]):
+        for place, suffix in enumerate(("expt", "refl")):
+            files[place].append(tmp_path / f"{i}.{suffix}")
+        write_expt(files[0][-1], ExperimentList([one]))
+        write_refl(files[1][-1], table)
+    expt, refl = files
+    experiments, joined = load(expt[:2], refl[:2])
+    assert joined is not None
+    assert experiments[0].identifier == ID.format(0) != experiments[1].identifier
+    assert joined.identifiers == dict(enumerate(experiments.identifiers))
+    np.testing.assert_array_equal(joined["id"], [0, 0, -1, 1, 1, -1])
+    assert "1.expt" in caplog.text
+    assert "the same images" in caplog.text
+    assert load(expt[:2], refl[:2])[0].identifiers == experiments.identifiers, (
+        "the new name must be the same every time"
+    )
+    caplog.clear()
+    assert len(load([expt[0], expt[3]], [refl[0], refl[3]])[0]) == 2  # two parts of one sweep
+    assert not caplog.text
+    with pytest.raises(FileError, match=r"2\.expt: .* only once"):
+        load([expt[0], expt[2]], [refl[0], refl[2]])
+    with pytest.raises(FileError, match=r"as many \.refl as \.expt"):
+        load(expt[:2], refl[:1])
+
+
 def test_wrong_lengths_are_refused() -> None:
     table = ReflectionTable({"id": [0, 1]})
     with pytest.raises(MxdaskError, match="3 rows, the table 2"):

@@ -54,7 +54,7 @@ def test_split_parts_hold_everything_once(lists, words):
     parts = list(split.split(*lists, parse(split.Params, words)))
     for part in parts:
         consistent(part.experiments, part.reflections)
-    assert list(itertools.chain(*(p.rows for p in parts))) == [0, 1, 2]
+    assert list(itertools.chain(*(p.experiments.identifiers for p in parts))) == lists[0].identifiers
     joined = np.concatenate([p.reflections["xyzobs.px.value"] for p in parts])
     assert sorted(map(tuple, joined)) == sorted(map(tuple, lists[1]["xyzobs.px.value"]))
 

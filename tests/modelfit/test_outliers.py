@@ -42,8 +42,9 @@ def concentrated(values, h, centre, scatter):
 @given(st.integers(0, 10**6), st.integers(20, 80))
 def test_kernels_concentrate_as_plain_numpy_does(seed, n):
     rng = np.random.default_rng(seed)
-    values, h = rng.normal(size=(n, 3)) @ rng.normal(size=(3, 3)), n // 2 + 2
-    draws = np.argsort(rng.random((12, n)), axis=1)[:, :4]
+    values, h = rng.normal(size=(n, 3)) @ (np.eye(3) + 0.3 * rng.normal(size=(3, 3))), n // 2 + 2
+    # Four rows may lie almost in a plane, and rounding then decides which rows are near.
+    draws = np.argsort(rng.random((12, n)), axis=1)[:, :9]
     starts = [(values[rows].mean(axis=0), np.cov(values[rows].T)) for rows in draws]
     ends = []
     for centre, scatter in starts:
@@ -55,7 +56,7 @@ def test_kernels_concentrate_as_plain_numpy_does(seed, n):
     np.testing.assert_allclose(centres, [c for _, c, _ in ends[:5]], atol=1e-9)
     np.testing.assert_allclose(scatters, [s for _, _, s in ends[:5]], atol=1e-9)
     again = best_of_starts(values, h, *map(np.array, zip(*starts, strict=True)), 2, 5)
-    np.testing.assert_array_equal(np.concatenate(again[1]), np.concatenate(scatters))
+    np.testing.assert_allclose(again[1], scatters, atol=1e-9)
 
     best = min((_settled(values, h, *start) for start in zip(centres, scatters, strict=True)), key=lambda end: end[2])
     centre, scatter = concentrate_fully(values, h, centres, scatters, 100)

@@ -9,7 +9,7 @@ import pytest
 from synthetic_sweeps import TRICLINIC, a_crystal, a_detector, a_sweep, disturbed, spots
 
 from mxdask.flow import Flow
-from mxdask.io.expt import detector_from_dict, detector_to_dict
+from mxdask.io.expt_models import detector_from_dict, detector_to_dict
 from mxdask.modelfit.detector import DetectorParameters, panel_groups
 from mxdask.models import Detector, ExperimentList, Panel, rotation_matrix
 from mxdask.params import parse

@@ -42,7 +42,9 @@ def make_summaries(n: int = 6, images: int = 50, seed: int = 0) -> Summaries:
         cell = [*random.normal(78, 0.05, 3).round(3), 90.0, 90.0, 90.0]
         deviations = {f"rmsd_{k}": v for k, v in zip("xyz", random.uniform(0.1, 0.3, 3), strict=True)}
         rows["index"].append(_row(i, n_spots=3000, n_indexed=int(random.integers(2700, 3000)), cell=cell, **deviations))
-        rows["refine"].append(_row(i, n_reflections=2500, cell=cell, **deviations))
+        along = {k: random.uniform(0.1, 0.2, images).tolist() for k in "xyz"}
+        residuals = {"image": [float(k + 1) for k in range(images)], **along}
+        rows["refine"].append(_row(i, n_reflections=2500, cell=cell, residuals=residuals, **deviations))
         curves = {
             "image": list(range(1, images + 1)), "n_reflections": _images(random, images, 180),
             "i_over_sigma": _images(random, images, 12), "background": _images(random, images, 0.4),
@@ -53,13 +55,30 @@ def make_summaries(n: int = 6, images: int = 50, seed: int = 0) -> Summaries:
         )  # fmt: skip
     rows["index"].sort(key=lambda r: int(r["identifier"][3:]))
     summaries: Summaries = {step: {"step": step, "rows": r} for step, r in rows.items()}
+    cells = random.normal(0, 0.02, (2, 16, 16)).tolist()
+    cells[0][0][0] = None
+    summaries["refine"]["residuals"] = {"size": [1030, 1065], "x": cells[0], "y": cells[1]}
     summaries["cosym"] = _cosym(n, alive, weak, random)
     summaries["scale"] = _scale([i for i in alive if i not in weak], images, random)
     summaries["merge"] = {
         "step": "merge", "space_group": "I 2 3", "rows": [{"wavelength": 0.6199, "status": "ok", "reason": ""}],
         **{k: summaries["scale"][k] for k in ("shells", "overall", "table1")},
+        **_assessment([f"ins_c{i + 1:02d}" for i in alive if i not in weak]),
     }  # fmt: skip
     return summaries
+
+
+def _assessment(names: list[str]) -> dict[str, Any]:
+    s, x = np.linspace(0.01, 0.4, 50), np.linspace(0, 1, 21)
+    image = np.arange(1.0, 51.0)
+    law = {"operator": "k,h,-l", "n_pairs": 900, "r_twin": 0.49, "alpha_h": 0.01, "alpha_britton": None}
+    return {
+        "delta_cchalf": {"crystals": names, "delta": [0.1] * len(names), "cc_half": 99.0},
+        "wilson": {"b": 20.0, "b_esd": 0.3, "ln_k": -8.0, "d_star_sq": s.tolist(), "ln_ratio": (-8 - 10 * s).tolist()},
+        "twinning": {"verdict": "The L-test shows no twinning.", "mean_abs_L": 0.5, "abs_L": x.tolist(),
+                     "cumulative_L": x.tolist(), "laws": [law]},
+        "damage": {"image": image.tolist(), "rcp": [0.05] * 50, "scp": [1.0] * 50, "rd": [0.05] * 50, "every": 1},
+    }  # fmt: skip
 
 
 def _cosym(n: int, alive: list[int], weak: set[int], random: np.random.Generator) -> dict[str, Any]:

@@ -44,8 +44,10 @@ def test_a_crystal_of_another_kind_is_taken_out():
 
 def test_bad_crystals_do_not_hide_each_other():
     experiments, reflections = set_with_a_stranger()
-    _, _, summary = filtered(experiments, reflections, stdcutoff=8.0, max_cycles=1)
+    _, _, summary = filtered(experiments, reflections, stdcutoff=8.0, max_cycles=1, zcutoff=None)
     assert summary["filtering"]["cycles"][0]["removed"] == []
+    _, _, summary = filtered(experiments, reflections, stdcutoff=8.0, max_cycles=1)
+    assert [r["crystal"] for r in summary["filtering"]["cycles"][0]["removed"]] == [5]
     _, _, summary = filtered(experiments, reflections, stdcutoff=8.0, max_cycles=1, robust=True)
     assert [r["crystal"] for r in summary["filtering"]["cycles"][0]["removed"]] == [5]
 

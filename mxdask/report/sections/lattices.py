@@ -9,8 +9,19 @@ import numpy as np
 
 from mxdask.report.figure import Figure
 from mxdask.report.markup import cards, note, rows_table, table
-from mxdask.report.plots import MAX_LINES, histogram, lines, per_crystal, scatter
-from mxdask.report.reading import Row, array, column, component, good_rows, lattice_rows, names_of, rows_of, status_of
+from mxdask.report.plots import MAX_LINES, Colours, colour_map, heatmap, histogram, lines, per_crystal, scatter
+from mxdask.report.reading import (
+    Row,
+    array,
+    column,
+    component,
+    good_rows,
+    lattice_rows,
+    mapping,
+    names_of,
+    rows_of,
+    status_of,
+)
 from mxdask.report.section import Section
 
 _CELL = ("cell", "unit_cell")
@@ -49,14 +60,16 @@ def indexing(summary: Mapping[str, Any]) -> Section:
     return section
 
 
-def refinement(summary: Mapping[str, Any]) -> Section:
+def refinement(summary: Mapping[str, Any], colours: Colours) -> Section:
     """Cells and deviations after refinement, and how each joint refinement went."""
     section = Section("refine", "Refinement")
     rows = rows_of(summary)
     first = ("n_reflections", "n_outliers", "rmsd_x", "rmsd_y", "rmsd_z", "cell", "scan_varying")
-    section.add(rows_table(rows, first, hidden=("cell_esd", "volume_esd")))
+    section.add(rows_table(rows, first, hidden=("cell_esd", "volume_esd", "residuals")))
     sets = rows_of(summary, "sets")
-    section.plots([*cell_figures(good_rows(rows)), *rmsd_figures(good_rows(rows)), _progress(sets)])
+    good = good_rows(rows)
+    section.plots([*cell_figures(good), *rmsd_figures(good), _progress(sets)])
+    section.plots([*_along_sweeps(good, colours), *_over_detector(mapping(summary.get("residuals")))])
     if sets:
         keys = ("set", "n_parameters", "n_reflections", "chi2_reduced", "converged", "reason")
         header = ["set", "sweeps", "parameters", "reflections", "reduced χ²", "converged", "why it stopped"]
@@ -77,6 +90,49 @@ def _progress(sets: Sequence[Row]) -> Figure | None:
         size = np.array([np.hypot(*step) for step in steps])
         series.append((f"set {number}", np.arange(len(size)), size))
     return lines("Deviations during refinement", "step", "rmsd on the detector (mm)", series, markers=True)
+
+
+def _along_sweeps(rows: Sequence[Row], colours: Colours) -> list[Figure | None]:
+    """Deviation of predictions along every sweep: curves for a few, maps of colours for many."""
+    names, held = names_of(rows), [mapping(row.get("residuals")) for row in rows]
+    figures = []
+    for key, title, unit in (
+        ("x", "Deviation in x along the sweep", "rmsd (px)"),
+        ("y", "Deviation in y along the sweep", "rmsd (px)"),
+        ("z", "Deviation in z along the sweep", "rmsd (images)"),
+    ):
+        curves = [array(h.get(key)) for h in held]
+        if len(rows) <= MAX_LINES:
+            series = [(name, array(h.get("image")), c) for name, h, c in zip(names, held, curves, strict=True)]
+            figures.append(lines(title, "image", unit, series, colours=colours))
+        else:
+            values = np.full((len(rows), max(len(c) for c in curves)), np.nan)
+            for row, curve in zip(values, curves, strict=True):
+                row[: len(curve)] = curve
+            figures.append(heatmap(title, "step along the sweep", unit, names, 0.0, values))
+    return figures
+
+
+def _over_detector(residuals: Row) -> list[Figure | None]:
+    """Mean deviations in cells of the detector, in colours that are symmetric about none; slow axis downwards."""
+    size = array(residuals.get("size"))
+    figures = []
+    for key in ("x", "y"):
+        held = residuals.get(key)
+        rows = [array(row) for row in held] if isinstance(held, list) else []
+        if len(size) != 2 or not rows or any(len(row) != len(rows[0]) for row in rows):
+            continue
+        values = np.array(rows)
+        most = float(np.nanquantile(np.abs(values), 0.98)) if np.isfinite(values).any() else 0.0
+        title = f"Observed − predicted {key} over the detector"
+        figure = colour_map(
+            title, "fast (px)", "slow (px)", "px", values, (0.0, float(size[0])), (0.0, float(size[1])),
+            limits=(-most, most),
+        )  # fmt: skip
+        if figure is not None:
+            figure.y.limits = (float(size[1]), 0.0)
+        figures.append(figure)
+    return figures
 
 
 def cell_figures(rows: Sequence[Row]) -> list[Figure | None]:

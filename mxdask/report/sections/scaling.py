@@ -71,7 +71,7 @@ def resolution_figure(resolution: Row) -> Figure | None:
     d_min = number(resolution.get("d_min"))
     title = f"Resolution by CC½: {d_min:.2f} Å" if np.isfinite(d_min) else "Resolution by CC½"
     with np.errstate(divide="ignore"):
-        return against_resolution(title, "CC½", 1 / np.sqrt(s2), series, plain=("limit",))
+        return against_resolution(title, "CC½", 1 / np.sqrt(s2), series, markers=["CC½"], plain=("limit",))
 
 
 def filtering_figures(filtering: Row, names: Sequence[str]) -> list[Figure | None]:

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-decorators
 """Sums over all pairs of equivalent observations."""
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def pair_sums(
     if (size * (size - 1)).sum() / 2 <= _FEW_PAIRS:
         _add_pairs(np.repeat(np.arange(len(size)), size), dose, value, signal, shells, cumulative, by_difference)
     else:
-        from mxdask.assess.pair_kernels import add_pairs
+        from mxdask.intensity.pair_kernels import add_pairs
 
         add_pairs(np.r_[start, len(group)], dose, value, signal, shells, cumulative, by_difference)
     return np.cumsum(cumulative, axis=2), by_difference
