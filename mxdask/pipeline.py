@@ -7,17 +7,19 @@ import importlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mxdask.errors import MxdaskError
 from mxdask.flow import Flow
 from mxdask.flow.fingerprint import content_fingerprint, stat_fingerprint
 from mxdask.models import ExperimentList
 from mxdask.params import StepParams
-from mxdask.pipeline_params import Params, step_params
 from mxdask.rundir import FILES, RunDirectory
 from mxdask.step_input import check_input, check_steps
 from mxdask.table import ReflectionTable
+
+if TYPE_CHECKING:  # the parameters of all steps are heavy; a single step does without them
+    from mxdask.pipeline_params import Params
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +140,8 @@ class Chain:
         ----------
         source : where those files are, if not in this run. models : take the place of the experiments' own.
         """
+        from mxdask.pipeline_params import step_params
+
         params = step_params(self.params, name, computed)
         source = source or self.run
         given = [p for step in inputs for p in source.outputs(step) if p.suffix != ".json"]

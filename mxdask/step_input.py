@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mxdask.errors import MxdaskError
-from mxdask.index.known_symmetry import TargetSymmetry
-from mxdask.index.params import Params as IndexParams
 from mxdask.models import ExperimentList
-from mxdask.pipeline_params import Params, step_params
 from mxdask.rundir import FILES
 from mxdask.table import COLUMNS, ReflectionTable
+
+if TYPE_CHECKING:
+    from mxdask.pipeline_params import Params
 
 _MODELS: dict[str, tuple[str, ...]] = {
     "find_spots": ("imageset", "detector"),
@@ -45,6 +47,10 @@ def check_steps(params: Params) -> None:
     ------
     ParameterError : a value is out of bounds, or cell and space group contradict each other.
     """
+    from mxdask.index.known_symmetry import TargetSymmetry
+    from mxdask.index.params import Params as IndexParams
+    from mxdask.pipeline_params import step_params
+
     steps = {step: step_params(params, step) for step in FILES}
     index = steps["index"]
     assert isinstance(index, IndexParams)

@@ -337,7 +337,9 @@ class ReflectionTable:
 
 def _is_as_registered(column: Deferred, spec: ColumnSpec | None) -> bool:
     shape = column.shape[1:]
-    return spec is None or (column.dtype == np.dtype(spec.dtype) and shape == (() if spec.width == 1 else (spec.width,)))
+    return spec is None or (
+        column.dtype == np.dtype(spec.dtype) and shape == (() if spec.width == 1 else (spec.width,))
+    )
 
 
 def _joined(parts: list[np.ndarray | Deferred]) -> np.ndarray | Deferred:

@@ -70,7 +70,9 @@ def _flipped(content: bytes, rng: np.random.Generator, count: int, first: int = 
 # ---- NXmx masters --------------------------------------------------------------------------------------------------
 
 
-def _value(path: str, new: Any) -> Callable[[h5py.File], Any]:
+def with_value(path: str, new: Any) -> Callable[[h5py.File], Any]:
+    """Puts another value in the place of a data set; its attributes stay."""
+
     def change(file: h5py.File) -> None:
         attributes = dict(file[path].attrs)
         del file[path]
@@ -119,13 +121,13 @@ def _header_changes() -> Iterator[Callable[[h5py.File], Any]]:
     fast, det_z = f"{MODULE}/fast_pixel_direction", f"{DETECTOR}/transformations/det_z"
     for path in (WAVELENGTH, det_z, fast, f"{DETECTOR}/sensor_thickness", OMEGA):
         for new in (np.nan, np.inf, -1e300, 0.0, "text", np.zeros(0)):
-            yield _value(path, new)
+            yield with_value(path, new)
     for path in (WAVELENGTH, OMEGA, fast, f"{DETECTOR}/saturation_value", f"{DETECTOR}/frame_time"):
         yield _absurd(path, (10**12,))
     for new in ([-20, 30], [0, 0], [2**40, 2**40], [20], [2**63 - 1, 30], [30, 20], [19, 30]):
-        yield _value(f"{MODULE}/data_size", new)
+        yield with_value(f"{MODULE}/data_size", new)
     for new in ([-1, -1], [10**9, 0], [5, 0, 0], [0]):
-        yield _value(f"{MODULE}/data_origin", new)
+        yield with_value(f"{MODULE}/data_origin", new)
     for path in (OMEGA, fast, det_z):
         for new in ([np.nan, 0, 0], [0.0, 0.0, 0.0], [1.0], [1e308, 1e308, 1e308]):
             yield _attribute(path, "vector", new)
@@ -244,14 +246,14 @@ def _filewriter(folder: Path) -> Iterator[Case]:
     changes: list[Callable[[h5py.File], Any]] = [
         lambda file: None,
         _deleted("entry/data/data_000001"),
-        _value("entry/data/data_000001", 5),
+        with_value("entry/data/data_000001", 5),
         _group_instead("entry/data/data_000002"),
         lambda file: file["entry/data"].__setitem__("data_000003", h5py.ExternalLink("absent.h5", "/data")),
         lambda file: file["entry/data"].__setitem__("data_000003", h5py.ExternalLink("m_master.h5", "/entry/data")),
         lambda file: file["entry/data"].__setitem__("data_000000", h5py.SoftLink("/entry/data/data_000000")),
-        _value(f"{DETECTOR}/beam_center_x", np.nan),
-        _value(f"{DETECTOR}/detector_distance", -np.inf),
-        _value(f"{DETECTOR}/x_pixel_size", 0.0),
+        with_value(f"{DETECTOR}/beam_center_x", np.nan),
+        with_value(f"{DETECTOR}/detector_distance", -np.inf),
+        with_value(f"{DETECTOR}/x_pixel_size", 0.0),
         _absurd(f"{DETECTOR}/detectorSpecific/pixel_mask", (2**16, 2**16), "u4"),
         _deleted(f"{DETECTOR}/sensor_thickness"),
     ]

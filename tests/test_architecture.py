@@ -75,8 +75,9 @@ def shown(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def modules() -> list[Path]:
-    return sorted(ROOT.rglob("*.py"))
+@functools.cache
+def modules() -> tuple[Path, ...]:
+    return tuple(sorted(ROOT.rglob("*.py")))
 
 
 @functools.cache
@@ -191,6 +192,18 @@ def test_every_silenced_check_names_what_it_silences() -> None:
     assert not wrong
 
 
+def test_documents_name_files_that_exist() -> None:
+    known = {p.relative_to(base).as_posix() for base in (ROOT, TESTS, TESTS.parent) for p in base.rglob("*.py")}
+    known |= {name.rsplit("/", 1)[-1] for name in known}
+    wrong = [
+        f"{document.relative_to(TESTS.parent)}: {name}"
+        for document in sorted((TESTS.parent / "docs").rglob("*.md"))
+        for name in re.findall(r"`([\w/]+\.py)\b", document.read_text())
+        if name not in known
+    ]
+    assert not wrong
+
+
 # ---- parameters ----------------------------------------------------------------------------------------------------
 
 
@@ -224,9 +237,11 @@ READ_AS_A_WHOLE = {
 READ_BY_NAME = re.compile(r"\bgetattr\(|model_dump\(include=")
 
 
-def readers(home: str) -> list[Path]:
-    """The modules that may know the parameters of a room."""
-    return [p for p in modules() if room(p) == home or home in ALLOWED.get(room(p), set())]
+@functools.cache
+def read_where_known(home: str) -> frozenset[str]:
+    """Names that are read in the modules that may know the parameters of a room."""
+    known = [p for p in modules() if room(p) == home or home in ALLOWED.get(room(p), set())]
+    return frozenset().union(*(attributes_read(p) for p in known))
 
 
 @functools.cache
@@ -249,7 +264,7 @@ def test_every_parameter_is_read() -> None:
                 assert words in (ROOT / file).read_text()
                 continue
             fields = [ast.unparse(n.target) for n in scope.body if isinstance(n, ast.AnnAssign)]
-            read = set().union(*(attributes_read(p) for p in readers(room(path))))
+            read = read_where_known(room(path))
             unread += [f"{shown(path)}: {scope.name}.{field}" for field in fields if field not in read]
     assert not unread
 

@@ -12,6 +12,7 @@ from mxdask.beamposition.params import Method, Params
 from mxdask.beamposition.projection import inversion, maximum, midpoint
 from mxdask.errors import MxdaskError
 from mxdask.flow import Flow
+from mxdask.geometry.placement import shift_to_beam_centre
 from mxdask.images.average import sum_images
 from mxdask.models import Detector, Experiment, ExperimentList
 
@@ -35,10 +36,9 @@ def run_projection(experiments: ExperimentList, params: Params, flow: Flow) -> t
         guess = params.inversion.guess_position or old
         methods: tuple[Method, Method] = (params.method_x or params.method, params.method_y or params.method)
         new = [_position(image, axis, m, g, params) for axis, m, g in zip("xy", methods, guess, strict=True)]
-        panel = detector[0]
-        shift = (np.asarray(new) - old) * panel.pixel_size
-        origin = panel.origin - shift[0] * panel.fast_axis - shift[1] * panel.slow_axis
-        moved = detector.with_panels((replace(panel, origin=origin),))
+        assert first.beam is not None
+        shift = shift_to_beam_centre(detector[0], first.beam, np.multiply(new, detector[0].pixel_size))
+        moved = detector.with_panels((replace(detector[0], origin=detector[0].origin + shift),))
         for row in members:
             out[row] = experiments[row].evolve(detector=moved)
         rows.append(

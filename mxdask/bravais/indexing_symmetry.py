@@ -10,8 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from mxdask.bravais.correlation import Correlation, operator_correlation, signals_of
-from mxdask.lattice.cells import minimum_cell
-from mxdask.lattice.metric import lattice_group
+from mxdask.lattice.metric import lattice_operators
 from mxdask.lattice.operators import hkl_of, point_group
 from mxdask.models import Crystal
 from mxdask.params import StepParams
@@ -80,9 +79,7 @@ def operators_of(crystal: Crystal, params: Params) -> np.ndarray:
     of_lattice = params.operators == "lattice" or (params.operators == "auto" and crystal.space_group.number == 1)
     if not of_lattice:
         return point_group(crystal.space_group)
-    P, minimum = minimum_cell(crystal.cell, crystal.space_group.centring_type())
-    operators = np.linalg.inv(P) @ lattice_group(minimum, params.lepage_max_delta) @ P
-    return np.array([op for op in operators if np.allclose(op, np.rint(op), atol=1e-6)])
+    return lattice_operators(crystal.cell, crystal.space_group.centring_type(), params.lepage_max_delta)
 
 
 def operator_tests(table: ReflectionTable, operators: np.ndarray) -> list[OperatorTest]:

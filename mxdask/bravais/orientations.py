@@ -10,8 +10,7 @@ import numpy as np
 from pydantic import Field
 from scipy.spatial.transform import Rotation
 
-from mxdask.lattice.cells import minimum_cell
-from mxdask.lattice.metric import lattice_group
+from mxdask.lattice.metric import lattice_operators
 from mxdask.lattice.operators import abc_of, point_group
 from mxdask.models import Crystal
 from mxdask.params import StepParams
@@ -63,9 +62,7 @@ def symmetry_operators(crystal: Crystal, params: Params) -> np.ndarray:
     """(n, 3, 3) integer operators on the crystal's indices, the identity first."""
     if params.symmetry == "space_group":
         return point_group(crystal.space_group)
-    P, minimum = minimum_cell(crystal.cell, crystal.space_group.centring_type())
-    moved = np.linalg.inv(P) @ lattice_group(minimum, params.lepage_max_delta) @ P
-    return np.array([op for op in moved if np.allclose(op, np.rint(op), atol=1e-6)])
+    return lattice_operators(crystal.cell, crystal.space_group.centring_type(), params.lepage_max_delta)
 
 
 def equivalent_orientations(crystal: Crystal, operators: np.ndarray) -> np.ndarray:

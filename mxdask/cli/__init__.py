@@ -374,6 +374,12 @@ GROUPS: dict[str, dict[str, Command]] = {
             "mxdask.cli.assess:run_twinning",
             "mxdask.assess.distribution:TwinningParams",
         ),
+        "compare_merging_stats": Command(
+            "A.mtz B.mtz...|A.expt B.expt A.refl B.refl",
+            "Table 1 of data sets side by side -> compare_merging_stats.html",
+            "mxdask.cli.assess:run_compare",
+            "mxdask.assess.comparing:Params",
+        ),
         "missing_reflections": Command(
             "scaled.expt scaled.refl|.mtz",
             "regions that were not measured  -> missing_reflections.json",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gemmi
@@ -209,3 +210,36 @@ def run_missing(command: str, words: Words) -> None:
         found = missing.missing_reflections(data, params)
         log.info("%s", missing.log_text(found))
         write_json(words, params.json_file, missing.as_data(found))
+
+
+def run_compare(command: str, words: Words) -> None:
+    """Print the tables side by side; write curves and all numbers."""
+    from mxdask.assess import comparing
+
+    params = parse(comparing.Params, words.assignments)
+    assert isinstance(params, comparing.Params)
+    sets = _data_sets(command, words)
+    if params.plot_labels:
+        if len(params.plot_labels) != len(sets):
+            raise ParameterError(f"plot_labels: {len(params.plot_labels)} names for {len(sets)} data sets")
+        sets = dict(zip(params.plot_labels, sets.values(), strict=True))
+    with step_log(words.output_dir, command):
+        found = comparing.compare(sets, params)
+        log.info("%s", comparing.log_text(found))
+        write_json(words, params.output.json_file, comparing.as_data(found))
+        if params.output.html:
+            write_text(words, params.output.html, comparing.comparison_page(found))
+
+
+def _data_sets(command: str, words: Words) -> dict[str, ScaledObservations]:
+    """One data set for each .mtz file, and for each .expt file with the .refl file at its place."""
+    mtz, expt, refl = ([f for f in words.files if f.lower().endswith(end)] for end in (".mtz", ".expt", ".refl"))
+    if len(expt) != len(refl):
+        raise ParameterError(f"{len(expt)} .expt and {len(refl)} .refl files: give them in pairs")
+    given = [[f] for f in mtz] + [[a, b] for a, b in zip(expt, refl, strict=True)]
+    paths = [Path(files[0]).resolve() for files in given]
+    ways = ([p.stem for p in paths], [f"{p.parent.name}/{p.stem}" for p in paths], [str(p) for p in paths])
+    names = next((way for way in ways if len(set(way)) == len(way)), None)
+    if names is None:
+        raise ParameterError("a file is given twice")
+    return {name: scaled_data(command, replace(words, files=f))[0] for name, f in zip(names, given, strict=True)}

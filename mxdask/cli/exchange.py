@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from mxdask.cli.dispatch import Words
 from mxdask.cli.inputs import read_inputs
@@ -11,6 +12,7 @@ from mxdask.cli.logs import step_log
 from mxdask.errors import ParameterError
 from mxdask.exchange import params as exchange_params
 from mxdask.exchange.files import read_processed
+from mxdask.io.atomic import replacing
 from mxdask.io.expt import write_expt
 from mxdask.io.refl import write_refl
 from mxdask.merge import export_params
@@ -68,9 +70,21 @@ def run_merge(command: str, words: Words) -> None:
     with step_log(run.path, command):
         experiments, reflections = read_inputs(command, words)
         summary = write_merge(merge(experiments, reflections, params), params, run.path, params.output.mtz)
+        if params.output.html is not None:
+            with replacing(run / params.output.html) as temporary:
+                temporary.write_text(_merge_page(summary, " ".join(words.files)), encoding="utf-8")
+            summary["files"].append(params.output.html)
         run.save_summary(command, summary)
         for name in summary["files"]:
             log.info("wrote %s", run / name)
+
+
+def _merge_page(summary: dict[str, Any], files: str) -> str:
+    from mxdask.report.page import page_of
+    from mxdask.report.sections import assessment, merging, overview
+
+    sections = [overview.build({"merge": summary}, []), merging.merging(summary), assessment.assessment(summary)]
+    return page_of(sections, title="Merged data", subtitle=files)
 
 
 def run_export(command: str, words: Words) -> None:

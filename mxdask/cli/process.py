@@ -12,7 +12,6 @@ from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Flow
 from mxdask.params import parse
 from mxdask.pipeline import process, write_run_report
-from mxdask.pipeline_params import Params
 from mxdask.rundir import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -20,6 +19,8 @@ log = logging.getLogger(__name__)
 
 def run_process(command: str, words: Words) -> None:
     """Images to merged intensities, resuming what an earlier run in the same folder left."""
+    from mxdask.pipeline_params import Params
+
     params = parse(Params, words.assignments)
     assert isinstance(params, Params)
     if not words.files and not (params.importing.input.template or params.importing.input.directory):

@@ -21,6 +21,8 @@ from mxdask.text import text_table
 logger = logging.getLogger(__name__)
 
 _LARGEST_MATRIX = 200  # crystals
+# A correlation, or the lead of one setting over the next, is believed from this many standard deviations on.
+_SIGNIFICANT = 3.0
 _HISTOGRAM_EDGES = np.linspace(-1.0, 1.0, 41)
 
 
@@ -47,6 +49,29 @@ def log_solution(solution: Solution, datasets: Datasets, plan: Plan) -> None:
     for crystal, reason in zip(datasets.crystals, solution.reasons, strict=True):
         if reason:
             logger.warning("crystal %d is left out: %s", crystal, reason)
+    for i, doubt in doubts(solution, datasets).items():
+        logger.warning("crystal %d: %s", datasets.crystals[i], doubt)
+
+
+def doubts(solution: Solution, datasets: Datasets) -> dict[int, str]:
+    """Crystals (by place in the data sets) whose setting the data do not tell, and what they do tell.
+
+    A correlation of n pairs has a standard deviation of about 1/√n when there is nothing in it (Fisher 1915), the
+    difference of two √2 times that. A crystal compared with many others has no more pairs than reflections.
+    """
+    out = {}
+    for i, op in enumerate(solution.ops):
+        n = min(int(solution.pairs[i]), len(datasets.sets[i]))
+        if op is None or n == 0 or not np.isfinite(solution.score[i]):
+            continue
+        cc, lead, error = solution.score[i], solution.margin[i], 1.0 / np.sqrt(n)
+        if cc < _SIGNIFICANT * error:
+            out[i] = (
+                f"it does not agree with the other crystals (CC {cc:.2f} of {n} reflections): its setting is a guess"
+            )
+        elif lead < _SIGNIFICANT * np.sqrt(2.0) * error:
+            out[i] = f"another setting fits nearly as well (CC {cc:.2f} and {cc - lead:.2f} of {n} reflections)"
+    return out
 
 
 def summarise(
@@ -120,6 +145,7 @@ def _rows(
     experiments: ExperimentList, plan: Plan, datasets: Datasets, solution: Solution, changes: dict[int, np.ndarray]
 ) -> list[dict[str, Any]]:
     place = {crystal: i for i, crystal in enumerate(datasets.crystals)}
+    doubtful = doubts(solution, datasets)
     rows = []
     for row, experiment in enumerate(experiments):
         line: dict[str, Any] = {
@@ -132,7 +158,7 @@ def _rows(
         if i is not None:
             op = solution.ops[i]
             line |= {
-                "reason": line["reason"] or solution.reasons[i],
+                "reason": line["reason"] or solution.reasons[i] or doubtful.get(i, ""),
                 "n_reflections": len(datasets.sets[i]),
                 "class": int(solution.classes[i]),
                 "reindex": None if op is None else xyz_of(op),

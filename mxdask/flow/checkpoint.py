@@ -36,7 +36,8 @@ class Checkpointed:
     def __call__(self, *args: Any) -> Any:
         path = Path(self.folder) / f"{self.key}.pkl"
         try:
-            return pickle.loads(path.read_bytes())
+            with open(path, "rb") as file:
+                return pickle.load(file)
         except FileNotFoundError:
             pass
         except Exception:  # noqa: BLE001  whatever a damaged or foreign file makes pickle raise: compute again
@@ -44,6 +45,6 @@ class Checkpointed:
         result = self.function(*args)
         if not isinstance(result, Failed):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary:
-                temporary.write_bytes(pickle.dumps(result, protocol=5))
+            with replacing(path) as temporary, open(temporary, "wb") as file:
+                pickle.dump(result, file, protocol=5)  # not dumps: large arrays are written without a copy
         return result

@@ -22,7 +22,7 @@ from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow.checkpoint import Checkpointed
 from mxdask.flow.failed import Failed, Guarded
 from mxdask.flow.progress import Bar
-from mxdask.flow.stored import WithStored, store_large
+from mxdask.flow.stored import Bound, WithStored, holds_nodes, store_large
 
 
 class Flow:
@@ -117,7 +117,8 @@ class Flow:
             self._kept.setdefault(name, set()).add(call.key)
         if self._client is not None and self.run_dir is not None:
             call, args = WithStored(call), store_large(args, self.run_dir / ".mxdask" / "arguments")
-        # Arguments are not searched for nodes inside big objects: tables and models are leaves.
+        if not any(holds_nodes(a) for a in args):  # then Dask need not look into tables and models for nodes
+            call, args = Bound(call, args), ()
         return delayed(call, name=name, pure=False, traverse=False)(
             *args, dask_key_name=f"{name}-{dask.base.tokenize(os.urandom(8))}"
         )
@@ -145,13 +146,31 @@ class Flow:
         return get_in_threads if self.scheduler == "threads" else get_sync
 
     def _compute_distributed(self, nodes: list[Any], bar: Bar) -> list[Any]:
-        from distributed import as_completed
+        from distributed import CancelledError, as_completed
+        from distributed.comm import CommClosedError
+        from distributed.scheduler import KilledWorker
 
-        futures = self._client.compute(nodes, optimize_graph=False, retries=2)
-        bar.total(len(futures))
-        for _ in as_completed(futures, raise_errors=False):
-            bar.step()
-        return list(self._client.gather(futures))
+        try:
+            futures = self._client.compute(nodes, optimize_graph=False, retries=2)
+            bar.total(len(futures))
+            for _ in as_completed(futures, raise_errors=False):
+                bar.step()
+            return list(self._client.gather(futures))
+        except (CancelledError, CommClosedError, TimeoutError) as error:
+            raise MxdaskError(
+                f"the Dask scheduler at {self._address} is gone; start it and its workers again, then run this again "
+                "to go on where it was"
+            ) from error
+        except KilledWorker as error:
+            raise MxdaskError(
+                f"a task of {bar.name} ended {error.allowed_failures + 1} workers (their memory limit?); give workers "
+                "more memory, then run this again to go on where it was"
+            ) from error
+
+    @property
+    def _address(self) -> str:
+        """Of the cluster, as the user named it if they did."""
+        return self.scheduler if self._own_client else str(self._client.scheduler.address)
 
     def map(
         self, function: Callable[..., Any], items: Iterable[tuple[Any, ...]], *, name: str, keep: bool = False

@@ -28,6 +28,17 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """A task function with all its arguments."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+
+    def __call__(self) -> Any:
+        return self.function(*self.args)
+
+
+@dataclass(frozen=True)
 class WithStored:
     """A task function that takes :class:`Stored` arguments out of their files first."""
 
@@ -39,11 +50,13 @@ class WithStored:
 
 def store_large(args: tuple[Any, ...], folder: Path) -> tuple[Any, ...]:
     """The arguments with large values replaced by :class:`Stored`; results of other tasks are left alone."""
-    return tuple(a if _holds_nodes(a) else _store(a, folder) for a in args)
+    return tuple(a if holds_nodes(a) else _store(a, folder) for a in args)
 
 
-def _holds_nodes(value: Any) -> bool:
-    return isinstance(value, Delayed) or (isinstance(value, list | tuple) and any(_holds_nodes(v) for v in value))
+def holds_nodes(value: Any) -> bool:
+    """Whether an argument of a task is a node of the graph, or a list or dict with some."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return isinstance(value, Delayed) or any(holds_nodes(v) for v in inside)
 
 
 def _store(value: Any, folder: Path) -> Any:

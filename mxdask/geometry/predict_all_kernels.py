@@ -52,6 +52,15 @@ def indices_in_sphere(A, d_min, centring, limits):
 
 
 @jit
+def _misses(X, Y, Z, amplitude, slack, cosine, sine, half):
+    """Whether |X + Y cos φ + Z sin φ| stays above ``slack`` within ``half`` of the angle with this cosine and sine.
+
+    The slope is nowhere above the amplitude. Saves the angles of most points where the scan is a narrow wedge.
+    """
+    return abs(X + Y * cosine + Z * sine) > slack + 1.0001 * amplitude * half
+
+
+@jit
 def static_crossings(indices, A, s0, axis, phi_a, phi_b):
     """Angles at which the lattice points h pass through the Ewald sphere.
 
@@ -62,6 +71,8 @@ def static_crossings(indices, A, s0, axis, phi_a, phi_b):
     """
     two_pi = 2.0 * math.pi
     turns = 2 * (int((phi_b - phi_a) / two_pi) + 2)
+    cosine, sine = math.cos(0.5 * (phi_a + phi_b)), math.sin(0.5 * (phi_a + phi_b))
+    half_scan = 0.5 * (phi_b - phi_a) + 1e-6
     capacity = 1024
     rows = np.empty(capacity, np.int64)
     phis = np.empty(capacity, np.float64)
@@ -70,7 +81,7 @@ def static_crossings(indices, A, s0, axis, phi_a, phi_b):
     for row in range(indices.shape[0]):
         X, Y, Z = _phase(indices, row, A, s0, axis, s0m)
         amplitude = math.sqrt(Y * Y + Z * Z)
-        if amplitude == 0.0 or abs(X) > amplitude:
+        if amplitude == 0.0 or abs(X) > amplitude or _misses(X, Y, Z, amplitude, 0.0, cosine, sine, half_scan):
             continue
         centre = math.atan2(Z, Y)
         half = math.acos(-X / amplitude)
@@ -144,6 +155,8 @@ def varying_crossings(indices, A, s0, axis, epsilon, delta_s0, phi_0, width, set
     s0_length = math.sqrt(s0[0] * s0[0] + s0[1] * s0[1] + s0[2] * s0[2])
     end = phi_0 + n_images * width
     low, high = min(phi_0, end), max(phi_0, end)
+    cosine, sine = math.cos(0.5 * (low + high)), math.sin(0.5 * (low + high))
+    half_scan = 0.5 * (high - low) + 3.0 * abs(width)  # bands are searched one image beyond their ends
     for row in range(indices.shape[0]):
         X, Y, Z = _phase(indices, row, A, s0, axis, s0m)
         amplitude = math.sqrt(Y * Y + Z * Z)
@@ -155,6 +168,8 @@ def varying_crossings(indices, A, s0, axis, epsilon, delta_s0, phi_0, width, set
         q = math.sqrt(q)
         slack = epsilon * q * (q + s0_length) + delta_s0 * q
         if amplitude == 0.0 or abs(X) > amplitude + slack:
+            continue
+        if _misses(X, Y, Z, amplitude, slack, cosine, sine, half_scan):
             continue
         centre = math.atan2(Z, Y)
         near = math.acos(min(1.0, max(-1.0, (-X + slack) / amplitude)))

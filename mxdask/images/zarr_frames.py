@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mxdask.errors import FileError
-from mxdask.images.zarr_shards import ShardReader
 
 if TYPE_CHECKING:
     import zarr
+
+    from mxdask.images.zarr_shards import ShardReader
 
 FRAMES, MASK = "frames", "mask"
 
@@ -102,6 +103,8 @@ class ZarrFrames:
         return self._frame
 
     def _open(self, number: int) -> ShardReader:
+        from mxdask.images.zarr_shards import ShardReader  # its codecs are heavy, and few read stores
+
         if self._shard is None or self._shard[0] != number:
             self.close()
             self._shard = number, ShardReader(shard_path(self._path, number), self._layout.block)

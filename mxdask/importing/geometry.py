@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mxdask.errors import ParameterError
+from mxdask.geometry.placement import shift_to_beam_centre
 from mxdask.importing.params import DetectorGeometry, Geometry, GoniometerGeometry, Input, PanelGeometry
 from mxdask.importing.sweeps import Sweep
 from mxdask.io.expt import read_expt
@@ -197,7 +198,7 @@ def _detector(detector: Detector, beam: Beam, given: DetectorGeometry, new_wavel
     centre = _beam_centre(given, panels)
     if centre is not None:
         panel, target = centre
-        panels = [_moved(p, _centre_shift(panels[panel], beam, target)) for p in panels]
+        panels = [_moved(p, shift_to_beam_centre(panels[panel], beam, target)) for p in panels]
     if all(a is b for a, b in zip(panels, detector.panels, strict=True)):
         return detector
     return detector.with_panels(tuple(panels))
@@ -254,8 +255,7 @@ def _distance_shift(panel: Panel, beam: Beam, distance: float, *, several: bool)
     difference = distance - panel.distance
     if several:
         return -beam.direction * difference
-    outward = panel.normal if panel.origin @ panel.normal > 0 else -panel.normal
-    return outward * difference
+    return panel.outward * difference
 
 
 def _beam_centre(given: DetectorGeometry, panels: Sequence[Panel]) -> tuple[int, np.ndarray] | None:
@@ -272,12 +272,3 @@ def _beam_centre(given: DetectorGeometry, panels: Sequence[Panel]) -> tuple[int,
     if not 0 <= panel < len(panels):
         raise ParameterError(f"fast_slow_beam_centre: there is no panel {panel}, the detector has {len(panels)}")
     return panel, np.multiply(pixels[:2], panels[panel].pixel_size)
-
-
-def _centre_shift(panel: Panel, beam: Beam, target: np.ndarray) -> np.ndarray:
-    """Movement in the panel's plane that brings the beam to ``target`` (mm)."""
-    here, forward = panel.ray_mm(beam.s0)
-    if not forward or not np.all(np.isfinite(here)):
-        raise ParameterError(f"beam centre: the beam does not meet panel {panel.name!r}")
-    along_fast, along_slow = here - target
-    return along_fast * panel.fast_axis + along_slow * panel.slow_axis

@@ -4,36 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import gemmi
 import numpy as np
 from scipy.spatial import cKDTree
 
 from mxdask.errors import MxdaskError
 from mxdask.index.params import MaxCellEstimation
+from mxdask.lattice.powder import ice_lines, near_lines
 from mxdask.table import ReflectionTable
 
-_ICE_CELL = gemmi.UnitCell(4.498, 4.498, 7.338, 90, 90, 120)
 _ICE_HALF_WIDTH = 0.002  # Å⁻², in 1/d²
+_ICE_TO = 0.5  # Å: the many lines beyond are not looked at
 _MIN_NEIGHBOURS = 10
-
-
-def ice_rings(d_min: float) -> np.ndarray:
-    """(n,) 1/d² (Å⁻²) of the powder rings of hexagonal ice down to ``d_min`` (Å)."""
-    group = gemmi.find_spacegroup_by_name("P 63/m m c")
-    hkl = gemmi.make_miller_array(_ICE_CELL, group, d_min)
-    absent = group.operations().systematic_absences(hkl)
-    return np.unique(_ICE_CELL.calculate_1_d2_array(hkl[~absent]).round(8))
 
 
 def on_ice_ring(rlp: np.ndarray) -> np.ndarray:
     """(n,) whether reciprocal lattice points (n, 3), Å⁻¹, lie within ±0.002 Å⁻² of an ice ring."""
     d2 = np.einsum("ij,ij->i", rlp, rlp)
-    rings = ice_rings(max(0.5, 1 / np.sqrt(d2.max() + 2 * _ICE_HALF_WIDTH))) if len(d2) else np.zeros(0)
-    if not len(rings):
-        return np.zeros(len(d2), dtype=bool)
-    right = np.clip(np.searchsorted(rings, d2), 1, len(rings) - 1) if len(rings) > 1 else np.zeros(len(d2), dtype=int)
-    nearest = np.minimum(np.abs(d2 - rings[right]), np.abs(d2 - rings[np.maximum(right - 1, 0)]))
-    return nearest < _ICE_HALF_WIDTH
+    d_min = max(_ICE_TO, 1 / np.sqrt(d2.max(initial=0.0) + 2 * _ICE_HALF_WIDTH))
+    return near_lines(d2, ice_lines(d_min), _ICE_HALF_WIDTH)
 
 
 def boxes_overlap(bbox: np.ndarray, panel: np.ndarray) -> np.ndarray:

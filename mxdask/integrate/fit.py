@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import chndtr
 
 from mxdask.integrate import fit_kernels as columns
 from mxdask.integrate.deconvolution_kernels import fit_overlapping
 from mxdask.integrate.fit_kernels import fit_profiles
 from mxdask.integrate.foreground import ForegroundPixels
 from mxdask.integrate.measure import Measured
-from mxdask.integrate.moment_fields import field_terms
+from mxdask.integrate.moment_fields import Centres, field_terms
 from mxdask.integrate.overlaps import Neighbours
 from mxdask.integrate.pooled_background import BackgroundLevels, pooled
 from mxdask.integrate.profile_model import ProfileModel
@@ -25,6 +26,7 @@ from mxdask.integrate.profiles import (
     pixel_solid_angle,
 )
 from mxdask.integrate.rocking import rocking_factor
+from mxdask.integrate.weak_spots import WeakSpots, centres, moments_of
 from mxdask.models import Experiment
 from mxdask.table import Flag, ReflectionTable
 
@@ -34,6 +36,10 @@ COVERED = 0.5  # part of the recorded profile that must lie on usable pixels
 # A pixel is left out of a fit when it is this many standard deviations too bright; the profile of a single reflection
 # may be wrong by OUTLIER_MISMATCH of the expected counts (a shift of 0.1 pixel does that to a spot's flank).
 OUTLIER, OUTLIER_MISMATCH = 6.0, 0.5
+# Reflections whose pixels are copied together to be fitted.
+AT_A_TIME = 2000
+# Spots nearer than this many widths to their prediction lie inside their foreground as if they were on it.
+OFF_CENTRE = 0.3
 
 
 def scan_parts(experiment: Experiment, scan_step: float) -> np.ndarray:
@@ -51,9 +57,11 @@ def part_of(z: np.ndarray, parts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Taught:
-    """What a block says about the parts of the scan it touches: reflections that may teach the profile, background."""
+    """What a block says about the parts of the scan it touches: reflections that may teach the profile, where the
+    others lie, background."""
 
     references: Measured
+    weak: WeakSpots
     background: BackgroundLevels
 
 
@@ -69,11 +77,15 @@ def taught_by(measured: Measured) -> Taught:
     """The little of a block that is handed on."""
     t, m = measured.table, measured
     levels = BackgroundLevels(t["partial_id"], t["panel"], t["xyzcal.px"], m.level, m.level_pixels, m.on_ring)
-    return Taught(candidates(measured), levels)
+    strong, weak = candidates(measured)
+    spots = WeakSpots(
+        t["partial_id"][weak], t["xyzcal.px"][weak, 2], t["s1"][weak], moments_of(weak, m.pixels, m.level)
+    )
+    return Taught(measured.select(strong), spots, levels)
 
 
-def candidates(measured: Measured) -> Measured:
-    """The reflections of a block that are fit to teach the profile."""
+def candidates(measured: Measured) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a block that are fit to teach the profile, and those that are only too weak for it."""
     t = measured.table
     strong = t["intensity.sum.value"] >= STRONG * np.sqrt(np.maximum(t["intensity.sum.variance"], 1e-9))
     bad = (
@@ -84,13 +96,12 @@ def candidates(measured: Measured) -> Measured:
         | Flag.IN_POWDER_RING
     )
     good = (
-        strong
-        & ~measured.on_ring
+        ~measured.on_ring
         & (t["partiality"] > COMPLETE)
         & t.has_flags(Flag.INTEGRATED_SUM)
         & ~t.has_flags(bad, any=True)
     )
-    return measured.select(np.flatnonzero(good))
+    return np.flatnonzero(good & strong), np.flatnonzero(good & ~strong)
 
 
 def learn_part(
@@ -104,8 +115,7 @@ def learn_part(
     """Profile and background of one part of the scan from all blocks that may hold some of it."""
     z = np.concatenate([b.background.xyz[:, 2] for b in blocks])
     levels = BackgroundLevels.concat([b.background for b in blocks]).select(np.flatnonzero(part_of(z, parts) == part))
-    references = [b.references for b in blocks]
-    return Learnt(_learn_profile(experiment, model, parts, part, references, prior), pooled(levels))
+    return Learnt(_learn_profile(experiment, model, parts, part, blocks, prior), pooled(levels))
 
 
 def _learn_profile(
@@ -113,7 +123,7 @@ def _learn_profile(
     model: ProfileModel,
     parts: np.ndarray,
     part: int,
-    blocks: list[Measured],
+    blocks: list[Taught],
     prior: ReferenceProfile,
 ) -> ReferenceProfile:
     """Profile of one part of the scan from the candidates of the blocks around it.
@@ -121,11 +131,9 @@ def _learn_profile(
     Strong reflections up to half a part before and after it take part. ``blocks`` come in the order of the scan, so
     that the reflections do, however the scan was cut.
     """
-    tables = [b.table for b in blocks if len(b.table)]
-    if not tables:
-        return prior
-    table = ReflectionTable.concat(tables)
-    pixels = ForegroundPixels.concat([b.pixels for b in blocks if len(b.table)])
+    references = [b.references for b in blocks]
+    table = ReflectionTable.concat([r.table for r in references])
+    pixels = ForegroundPixels.concat([r.pixels for r in references])
     half = 0.5 * (parts[part + 1] - parts[part])
     z = table["xyzcal.px"][:, 2]
     rows = np.flatnonzero((z >= parts[part] - half) & (z < parts[part + 1] + half))
@@ -134,6 +142,10 @@ def _learn_profile(
         ratio = table["intensity.sum.value"][rows] / np.sqrt(table["intensity.sum.variance"][rows])
         rows = rows[np.sort(np.argsort(-ratio, kind="stable")[:MOST_REFERENCES])]
     chosen, pixels = table.select(rows), pixels.select(rows)
+    weak = WeakSpots.concat([b.weak for b in blocks]).between(parts[part] - half, parts[part + 1] + half)
+    terms = field_terms(experiment, weak.s1)
+    _, width = prior.fields.at(terms)
+    uv, counts = centres(weak.moments, terms[:, 1], width**2)
     scan = experiment.scan
     assert scan is not None
     _, sigma_m = model.widths_at(chosen["xyzcal.px"][:, 2], scan.array_range[0])
@@ -145,7 +157,7 @@ def _learn_profile(
         pixels, chosen["background.mean"], chosen["intensity.sum.value"],
         field_terms(experiment, chosen["s1"]),
         pixel_solid_angle(experiment, chosen["panel"].astype(np.int64), chosen["xyzcal.mm"][:, :2]),
-        replace(prior, rocking=rocking),
+        replace(prior, rocking=rocking), Centres(uv, counts, terms),
     )  # fmt: skip
 
 
@@ -173,8 +185,9 @@ def fit_block(
     shared = table.has_flags(Flag.OVERLAPPED_FG) & deconvolution
     for index in np.unique(part):
         for joint in (False, True):
-            rows = np.flatnonzero((part == index) & (shared == joint))
-            if len(rows):
+            chosen = np.flatnonzero((part == index) & (shared == joint))
+            for start in range(0, len(chosen), AT_A_TIME):
+                rows = chosen[start : start + AT_A_TIME]
                 results[rows] = _fit_rows(
                     experiment, model, learnt[int(index)], table.select(rows), measured.pixels.select(rows),
                     measured.neighbours.select(rows) if joint else None, can[rows],
@@ -209,7 +222,7 @@ def _fit_rows(
     box = table["bbox"]
     profile = learnt.profile
     background, background_pixels = learnt.background.of(table["partial_id"])
-    _, sigma_m = model.widths_at(table["xyzcal.px"][:, 2], scan.array_range[0])
+    sigma_b, sigma_m = model.widths_at(table["xyzcal.px"][:, 2], scan.array_range[0])
     sigma_m = sigma_m * profile.rocking
     centre, width = profile.fields.at(field_terms(experiment, table["s1"]))
     common = (
@@ -223,4 +236,21 @@ def _fit_rows(
     else:
         n = neighbours
         fit_overlapping(*common, n.start, n.uv, n.phi, n.zeta, n.sigma_m * profile.rocking, n.scale, can, out)
+    inside = part_inside(centre, width, model.n_sigma * sigma_b)
+    out[:, columns.INTENSITY] /= inside
+    out[:, columns.VARIANCE] = np.where(out[:, columns.VARIANCE] > 0, out[:, columns.VARIANCE] / inside**2, -1.0)
+    return out
+
+
+def part_inside(centre: np.ndarray, width: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """(n,) part of a spot inside its foreground, in units of the part that one in the middle has.
+
+    centre, width : (n, 2) radians, of Gaussian spots; radius : (n,) of the discs, which lie about the predictions. The
+    distance of a round Gaussian from a point follows a non-central χ law.
+    """
+    square = width[:, 0] * width[:, 1]
+    reach, shift = radius**2 / square, np.sum(centre**2, axis=1) / square
+    out = np.ones(len(centre))
+    off = shift > OFF_CENTRE**2
+    out[off] = chndtr(reach[off], 2.0, shift[off]) / -np.expm1(-0.5 * reach[off])
     return out

@@ -11,28 +11,44 @@ OVERLOAD = np.int32(-(2**31) + 1)  # a good pixel above the trusted range
 
 
 @jit
-def copy_frame(frame, good, low, high, z, rows, box, offset, values):
+def copy_frame(frame, good, low, high, z, index, panel, box, offset, values):
     """Copy the parts of boxes that lie on one frame of one panel.
 
-    frame : (slow, fast) raw counts; good (slow, fast) bool.
-    low, high : trusted range, inclusive. z : frame coordinate.
-    rows : boxes that hold image z on this panel; box (n, 6) i4; offset (n + 1,) i8; values flat i4, (z, y, x) order.
+    frame : (slow, fast) raw counts of panel ``index``; good (slow, fast) bool.
+    low, high : trusted range, inclusive integers. z : frame coordinate.
+    panel (n,), box (n, 6) i4; offset (n + 1,) i8; values flat i4, (z, y, x) order.
     """
     n_slow, n_fast = frame.shape
-    for row in rows:
-        x0, x1, y0, y1 = box[row, 0], box[row, 1], box[row, 2], box[row, 3]
-        at = offset[row] + (z - box[row, 4]) * (x1 - x0) * (y1 - y0)
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                value = INVALID
-                if 0 <= y < n_slow and 0 <= x < n_fast and good[y, x]:
-                    raw = frame[y, x]
-                    if raw > high:
-                        value = OVERLOAD
-                    elif raw >= low:
-                        value = np.int32(raw)
-                values[at] = value
-                at += 1
+    for row in range(len(box)):
+        if z < box[row, 4] or z >= box[row, 5] or panel[row] != index:
+            continue
+        x0, y0 = box[row, 0], box[row, 2]
+        nx, ny = box[row, 1] - x0, box[row, 3] - y0
+        first, last = max(x0, 0), min(x0 + nx, n_fast)
+        at = offset[row] + (z - box[row, 4]) * nx * ny
+        for y in range(y0, y0 + ny):
+            line = values[at : at + nx]
+            at += nx
+            if y < 0 or y >= n_slow or first >= last:
+                line[:] = INVALID
+                continue
+            line[: first - x0] = INVALID
+            line[last - x0 :] = INVALID
+            raw, usable, out = frame[y, first:last], good[y, first:last], line[first - x0 : last - x0]
+            for i in range(len(raw)):  # without branches, so that several pixels are done at a time
+                value = np.int32(raw[i]) if raw[i] >= low else INVALID
+                value = OVERLOAD if raw[i] > high else value
+                out[i] = value if usable[i] else INVALID
+
+
+@jit
+def count_foreground(plane, foreground, out):
+    """Number of foreground pixels of n boxes. plane : (n + 1,) offsets into ``foreground`` (flat u1); out : (n,)."""
+    for i in range(len(plane) - 1):
+        n = 0
+        for p in range(plane[i], plane[i + 1]):
+            n += foreground[p]
+        out[i] = n
 
 
 @jit

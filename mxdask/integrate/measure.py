@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,15 +13,16 @@ from mxdask.images import ImageStack, open_stack
 from mxdask.integrate import summation_kernels as columns
 from mxdask.integrate.background_recipe import recipe_of
 from mxdask.integrate.foreground import ForegroundPixels, starts
-from mxdask.integrate.gather_kernels import foreground_pixels
+from mxdask.integrate.gather_kernels import count_foreground, foreground_pixels
 from mxdask.integrate.mask_kernels import foreground_planes
+from mxdask.integrate.overlap_kernels import leave_out_neighbours
 from mxdask.integrate.overlaps import Neighbours, touched_by_neighbours
 from mxdask.integrate.panels import panel_records
 from mxdask.integrate.params import Params
 from mxdask.integrate.prepare import Prepared
 from mxdask.integrate.summation_kernels import measure_boxes
 from mxdask.integrate.waves import Wave, order_of_waves, plan_waves
-from mxdask.models import Detector, Experiment
+from mxdask.models import Detector, Experiment, Panel
 from mxdask.table import Flag, ReflectionTable
 
 
@@ -91,9 +93,8 @@ class _Lattice:
         sigma_b, _ = prepared.model.widths_at(table["xyzcal.px"][:, 2], experiment.scan.array_range[0])
         reach = prepared.model.n_sigma * sigma_b
         foreground_planes(self.records, self.panel, self.s0, self.s1, self.box, reach, self.plane, self.foreground)
-        n_pixels = np.zeros(len(table), dtype=np.int64)
-        if len(table):
-            np.add.reduceat(self.foreground, self.plane[:-1], dtype=np.int64, out=n_pixels)
+        n_pixels = np.empty(len(table), dtype=np.int64)
+        count_foreground(self.plane, self.foreground, n_pixels)
         self.integers = np.zeros((len(table), 8), dtype=np.int32)
         self.reals = np.zeros((len(table), 13))
         self.recipe = recipe_of(params.background)
@@ -107,6 +108,11 @@ class _Lattice:
         """Background, sums and foreground of a wave whose last image has passed; its boxes are given up."""
         a, b = wave.rows.start, wave.rows.stop
         foreground = self.foreground[self.plane[a] : self.plane[b]]
+        around = self.prepared.around
+        leave_out_neighbours(
+            wave.box, wave.plane, foreground, wave.offset, wave.values, around.start[a : b + 1], around.index,
+            around.delta_b[a:b], around.spot_xy, around.spot_images, around.spot_delta_b,
+        )  # fmt: skip
         measure_boxes(
             self.records, wave.panel, self.s0, wave.box, wave.plane, foreground, wave.offset, wave.values,
             *self.recipe, self.integers[a:b], self.reals[a:b],
@@ -120,6 +126,7 @@ class _Lattice:
 
     def result(self, missing: tuple[str, ...], n_read: int) -> Measured:
         prepared = self.prepared
+        self.foreground = np.empty(0, dtype=np.uint8)
         out = _with_results(
             prepared.table, prepared.experiment, self.integers, self.reals, self.params.valid_foreground_threshold
         )
@@ -143,6 +150,7 @@ def _pass_images(
     """
     missing: list[str] = []
     n_read = 0
+    trusted = [_trusted_integers(panel) for panel in detector.panels]
     waiting = sorted(waves, key=lambda w: w.begin)
     active: list[Wave] = []
     z = waiting[0].begin if waiting else 0
@@ -163,13 +171,19 @@ def _pass_images(
                 good = tuple(np.zeros(shape, dtype=bool) for shape in stack.shapes)
             for wave in active:
                 for index, frame in enumerate(frames):
-                    wave.copy(z, index, frame, good[index], detector[index].trusted_range)
+                    wave.copy(z, index, frame, good[index], trusted[index])
             z += 1
             for wave in active:
                 if wave.end <= z:
                     lattices[wave.lattice].finish(wave)
             active = [wave for wave in active if wave.end > z]
     return tuple(missing), n_read
+
+
+def _trusted_integers(panel: Panel) -> tuple[int, int]:
+    """Smallest and largest trusted count; a range without bounds gets those of 62 bits."""
+    low, high = np.clip(panel.trusted_range, -(2.0**62), 2.0**62)
+    return math.ceil(low), math.floor(high)
 
 
 def _with_results(

@@ -2,21 +2,25 @@
 
 A reflection is touched by a neighbour when a pixel of its foreground is nearer to the neighbour's centre than to its
 own, and inside the neighbour's foreground, on the images that record the neighbour. Such reflections are fitted
-together with their neighbours (deconvolution), or these pixels are not used for the fit. Which pixels these are
-follows from the predictions alone, so it is the same however the sweep is cut into blocks.
+together with their neighbours (deconvolution), or these pixels are not used for the fit. Nor do the spots of
+neighbours belong to a reflection's background. Which pixels these are follows from the predictions alone, so it is the
+same however the sweep is cut into blocks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from mxdask.geometry.kabsch import local_axes
 from mxdask.integrate.foreground import ForegroundPixels, ranges, starts
-from mxdask.integrate.overlap_kernels import mark_neighbours
+from mxdask.integrate.overlap_kernels import mark_neighbours, spots_around
+
+# Edge of the cells in which spots are looked up, pixels.
+CELL = 16.0
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,13 @@ class Extent:
 
     Attributes
     ----------
-    s1 : (n, 3) Å⁻¹. images : (n, 2) half-open range on which they are recorded. phi : (n,) radians. zeta : (n,).
-    delta_b : (n,) radius of their foregrounds, radians. sigma_m : (n,) radians.
+    s1 : (n, 3) Å⁻¹. panel : (n,). xy : (n, 2) px. images : (n, 2) half-open range on which they are recorded.
+    phi : (n,) radians. zeta : (n,). delta_b : (n,) radius of their foregrounds, radians. sigma_m : (n,) radians.
     """
 
     s1: np.ndarray
+    panel: np.ndarray
+    xy: np.ndarray
     images: np.ndarray
     phi: np.ndarray
     zeta: np.ndarray
@@ -69,6 +75,57 @@ class Neighbours:
         empty = np.zeros(0)
         start = np.zeros(n + 1, dtype=np.int64)
         return Neighbours(start, np.zeros((0, 2)), np.zeros((0, 2), np.int64), empty, empty, empty, empty, empty)
+
+
+@dataclass(frozen=True)
+class Around:
+    """Spots that reach into the boxes of n reflections, out of N on the same sweep.
+
+    Attributes
+    ----------
+    start : (n + 1,) i8, reflection i owns spots index[start[i]:start[i + 1]]. index : (m,) i4. delta_b : (n,) radians.
+    spot_xy : (N, 2) px, centres of the spots. spot_images : (N, 2) their images. spot_delta_b : (N,) radians.
+    """
+
+    start: np.ndarray
+    index: np.ndarray
+    delta_b: np.ndarray
+    spot_xy: np.ndarray
+    spot_images: np.ndarray
+    spot_delta_b: np.ndarray
+
+    def select(self, rows: np.ndarray) -> Around:
+        start, index = ranges(self.start, rows)
+        return replace(self, start=start, index=self.index[index], delta_b=self.delta_b[rows])
+
+
+def find_around(own: Extent, box: np.ndarray, others: Sequence[Extent]) -> Around:
+    """Spots that reach into the boxes (n, 6) of ``own``, of its own lattice and of ``others``."""
+    xy, images, delta_b, panel = (
+        np.concatenate([getattr(e, name) for e in (own, *others)]) for name in ("xy", "images", "delta_b", "panel")
+    )
+    n = len(box)
+    if not n:
+        return Around(np.zeros(1, np.int64), np.zeros(0, np.int32), own.delta_b, xy, images, delta_b)
+    # a box is twice as large as the foreground
+    half = 0.25 * np.max(box[:, [1, 3]] - box[:, [0, 2]], axis=1)
+    widest = float(half.max() * delta_b.max() / own.delta_b.min())
+    low = xy.min(axis=0)
+    cells = np.floor((xy - low) / CELL).astype(np.int64)
+    shape = cells.max(axis=0) + 1
+    cell = (panel * shape[1] + cells[:, 1]) * shape[0] + cells[:, 0]
+    order = np.lexsort((xy[:, 0], xy[:, 1], cell))
+    cell_start = starts(np.bincount(cell, minlength=(int(panel.max()) + 1) * int(shape.prod())))
+    arguments = (
+        box, own.panel, own.images, half / own.delta_b, widest, low, CELL, shape, cell_start, order, xy, images,
+        delta_b,
+    )  # fmt: skip
+    start = np.zeros(n + 1, dtype=np.int64)
+    spots_around(*arguments, start, np.zeros(0, dtype=np.int32))
+    np.cumsum(start, out=start)
+    index = np.empty(start[-1], dtype=np.int32)
+    spots_around(*arguments, start, index)
+    return Around(start, index, own.delta_b, xy, images, delta_b)
 
 
 def find_neighbours(own: Extent, s0: np.ndarray, others: Sequence[Extent]) -> Neighbours:

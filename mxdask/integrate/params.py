@@ -42,10 +42,10 @@ class Widths(StepParams):
     """Widths given instead of estimated."""
 
     sigma_b: float | None = Field(
-        default=None, gt=0, description="beam divergence; Auto: from spots", json_schema_extra=_unit("°")
+        default=None, ge=1e-4, le=5, description="beam divergence; Auto: from spots", json_schema_extra=_unit("°")
     )
     sigma_m: float | None = Field(
-        default=None, gt=0, description="mosaicity; Auto: from spots", json_schema_extra=_unit("°")
+        default=None, ge=1e-4, le=5, description="mosaicity; Auto: from spots", json_schema_extra=_unit("°")
     )
     n_sigma: float = Field(default=3.0, gt=0.5, le=10, description="half size of a reflection in units of its widths")
 

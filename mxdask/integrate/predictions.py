@@ -30,6 +30,8 @@ def predict(experiments: ExperimentList, params: Params) -> ReflectionTable:
         tables.append(table)
     if not tables:
         raise MxdaskError("predict: no experiment given; index first")
+    if not any(len(table) for table in tables):
+        raise MxdaskError("no reflection is predicted on the detector; check d_min and the crystal models")
     return ReflectionTable.concat(tables)
 
 
@@ -46,7 +48,10 @@ def _of_one(experiment: Experiment, params: Params, with_boxes: bool) -> Reflect
     }  # fmt: skip
     if with_boxes:
         assert experiment.profile is not None
-        model = ProfileModel.from_dict(experiment.profile)
+        try:
+            model = ProfileModel.from_dict(experiment.profile)
+        except MxdaskError as error:
+            raise MxdaskError(f"{experiment.name}: {error}") from error
         z = zeta(experiment.goniometer.lab_axis, experiment.beam.s0, p.s1)
         phi = p.xyz_mm[:, 2]
         _, sigma_m = model.widths_at(p.xyz_px[:, 2], experiment.scan.array_range[0])

@@ -12,7 +12,7 @@ from mxdask.geometry.kabsch import partiality, zeta
 from mxdask.geometry.predict_all import PredictedReflections, predict_all
 from mxdask.integrate.boxes import bounding_boxes
 from mxdask.integrate.corrections import lp_factors, on_ice_ring, quantum_efficiency
-from mxdask.integrate.overlaps import Extent, Neighbours, find_neighbours
+from mxdask.integrate.overlaps import Around, Extent, Neighbours, find_around, find_neighbours
 from mxdask.integrate.params import Params
 from mxdask.integrate.profile_model import ProfileModel
 from mxdask.integrate.reference import match_reference, select_reference
@@ -33,16 +33,19 @@ class Prepared:
     ----------
     experiment, model : the crystal and its widths.
     table : one row per prediction, ordered by frame coordinate, h, k, l: all columns that need no pixels.
-    neighbours : reflections whose foregrounds touch.
+    neighbours : reflections whose foregrounds touch. around : spots that reach into the boxes.
     """
 
     experiment: Experiment
     model: ProfileModel
     table: ReflectionTable
     neighbours: Neighbours
+    around: Around
 
     def rows(self, rows: np.ndarray) -> Prepared:
-        return Prepared(self.experiment, self.model, self.table.select(rows), self.neighbours.select(rows))
+        return Prepared(
+            self.experiment, self.model, self.table.select(rows), self.neighbours.select(rows), self.around.select(rows)
+        )
 
 
 def predict_for(experiment: Experiment, params: Params, only: np.ndarray | None = None) -> PredictedReflections:
@@ -94,12 +97,11 @@ def prepare(
             "qe": quantum_efficiency(experiment.detector, p.panel, p.s1), **columns,
         }
     )  # fmt: skip
-    neighbours = find_neighbours(
-        _extent(p, columns, model, experiment.scan.array_range[0]),
-        experiment.beam.s0,
-        [_extent_of(e, m, params) for e, m in others],
-    )
-    prepared = Prepared(experiment, model, table, neighbours)
+    own = _extent(p, columns, model, experiment.scan.array_range[0])
+    extents = [_extent_of(e, m, params) for e, m in others]
+    neighbours = find_neighbours(own, experiment.beam.s0, extents)
+    around = find_around(own, columns["bbox"], extents)
+    prepared = Prepared(experiment, model, table, neighbours, around)
     wanted = params.prediction.d_max
     return prepared if wanted is None else prepared.rows(np.flatnonzero(d <= wanted))
 
@@ -121,7 +123,9 @@ def _extent(p: PredictedReflections, columns: dict[str, np.ndarray], model: Prof
     recorded = columns["partiality"] > SMALLEST_NEIGHBOUR
     images = np.where(recorded[:, None], columns["bbox"][:, 4:], 0)
     sigma_b, sigma_m = model.widths_at(p.xyz_px[:, 2], first)
-    return Extent(p.s1, images, p.xyz_mm[:, 2], columns["zeta"], model.n_sigma * sigma_b, sigma_m)
+    return Extent(
+        p.s1, p.panel, p.xyz_px[:, :2], images, p.xyz_mm[:, 2], columns["zeta"], model.n_sigma * sigma_b, sigma_m
+    )
 
 
 def _extent_of(experiment: Experiment, model: ProfileModel, params: Params) -> Extent:

@@ -78,6 +78,45 @@ def spot_moments(pixel_start, uv, count_start, counts, background, out):
 
 
 @jit
+def weighted_moments(rows, pixel_start, uv, count_start, counts, background, out):
+    """Sum and first moments of the counts above background near the predictions of chosen reflections.
+
+    Pixels, their images added up, are weighted with w, a Gaussian about the prediction of a variance h² of 2/9 of the
+    mean square of the foreground along one axis: that of a spot of σ_b in a disc of 3σ_b.
+
+    rows : (n,) which, without unusable pixels. out : (n, 6) Σ(c − b)w, Σ(c − b)wu, Σ(c − b)wv, the variances Σbw²u² and
+    Σbw²v² that the background gives them, h².
+    """
+    for r in range(len(rows)):
+        i = rows[r]
+        a = pixel_start[i]
+        m = pixel_start[i + 1] - a
+        for c in range(6):
+            out[r, c] = 0.0
+        if m == 0:
+            continue
+        depth = (count_start[i + 1] - count_start[i]) // m
+        b = background[i] * depth
+        square = 0.0
+        for k in range(m):
+            square += uv[a + k, 0] ** 2 + uv[a + k, 1] ** 2
+        h2 = square / m / 9.0
+        for k in range(m):
+            u = uv[a + k, 0]
+            v = uv[a + k, 1]
+            w = math.exp(-0.5 * (u * u + v * v) / h2)
+            excess = -b
+            for j in range(depth):
+                excess += counts[count_start[i] + j * m + k]
+            out[r, 0] += excess * w
+            out[r, 1] += excess * w * u
+            out[r, 2] += excess * w * v
+            out[r, 3] += b * (w * u) ** 2
+            out[r, 4] += b * (w * v) ** 2
+        out[r, 5] = h2
+
+
+@jit
 def accumulate_surface(
     pixel_start, uv, count_start, counts, background, intensity, centre, width, area, prior, mismatch, reach, step,
     matrix, vector,

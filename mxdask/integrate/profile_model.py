@@ -61,14 +61,25 @@ class ProfileModel:
 
         Raises
         ------
-        MxdaskError : the file holds another kind of profile model.
+        MxdaskError : another kind of profile model, or widths that are none.
         """
         if profile.get("__id__") != "gaussian_rs":
             raise MxdaskError(f"profile model {profile.get('__id__')!r} is not known; only gaussian_rs is")
-        b, m = (np.deg2rad(np.atleast_1d(profile[name])) for name in ("sigma_b", "sigma_m"))
+        try:
+            b, m = (np.deg2rad(np.atleast_1d(np.array(profile[n], dtype=np.float64))) for n in ("sigma_b", "sigma_m"))
+            n_sigma = float(profile["n_sigma"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise MxdaskError(
+                "a profile model needs sigma_b, sigma_m and n_sigma; create_profile_model makes one"
+            ) from error
+        if len(b) != len(m) or not all(np.all(np.isfinite(v) & (v > 0)) for v in (b, m, np.array(n_sigma))):
+            raise MxdaskError(
+                "the profile model's widths are not positive numbers, as many sigma_b as sigma_m; "
+                "create_profile_model makes new ones"
+            )
         mean_b, mean_m = (float(np.sqrt(np.mean(v**2))) for v in (b, m))
         varying = np.column_stack([b, m]) if np.ndim(profile["sigma_b"]) else None
-        return cls(mean_b, mean_m, float(profile["n_sigma"]), varying)
+        return cls(mean_b, mean_m, n_sigma, varying)
 
     def to_dict(self) -> dict[str, object]:
         """As in an .expt file (degrees)."""

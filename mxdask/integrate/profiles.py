@@ -10,13 +10,13 @@ Along the rotation the spot is a Gaussian rocking curve, whose width is learnt, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from mxdask.integrate.foreground import ForegroundPixels
-from mxdask.integrate.moment_fields import MomentFields, constant_fields, fit_fields
+from mxdask.integrate.moment_fields import Centres, MomentFields, constant_fields, fit_fields, mean_fields
 from mxdask.integrate.profile_kernels import accumulate_surface, spot_moments
 from mxdask.models import Experiment
 
@@ -88,8 +88,7 @@ def borrowed_profile(lenders: Sequence[ReferenceProfile], sigma_b: float) -> Ref
     taught = [p for p in lenders if p.n_references >= FEW_REFERENCES]
     if not taught:
         return gaussian_profile(sigma_b)
-    fields = [p.fields.scaled(sigma_b / p.sigma_b) for p in taught]
-    mean = MomentFields(np.mean([f.coefficients for f in fields], axis=0), np.mean([f.limits for f in fields], axis=0))
+    mean = mean_fields([p.fields.scaled(sigma_b / p.sigma_b) for p in taught])
     rocking = float(np.mean([p.rocking for p in taught]))
     return ReferenceProfile(mean, np.mean([p.coefficients for p in taught], axis=0), sigma_b, 0, rocking)
 
@@ -101,6 +100,7 @@ def learn_profile(
     terms: np.ndarray,
     solid_angle: np.ndarray,
     prior: ReferenceProfile,
+    weak: Centres,
 ) -> ReferenceProfile:
     """Profile from reference reflections that are complete, have no bad pixels, and are strong.
 
@@ -110,15 +110,16 @@ def learn_profile(
     background, intensity : (n,) counts per pixel and image; summed counts.
     terms : (n, 6) of :func:`field_terms`; solid_angle : (n,) sr per pixel.
     prior : where to start from: what few reflections cannot say stays as it is there.
+    weak : where reflections lie that are too weak to teach the shape.
 
     Sums run in the order of the reflections: the result depends on nothing else.
     """
     moments = np.empty((len(intensity), 6))
     spot_moments(pixels.pixel_start, pixels.uv, pixels.count_start, pixels.counts, background, moments)
-    fields, good = fit_fields(moments, intensity, terms, prior.fields)
+    fields, good = fit_fields(moments, intensity, terms, prior.fields, weak)
     rows = np.flatnonzero(good)
     if not len(rows):
-        return prior
+        return replace(prior, fields=fields)
     centre, width = fields.at(terms[rows])
     area = solid_angle[rows] / (width[:, 0] * width[:, 1])
     surface = _surface(pixels.select(rows), background[rows], intensity[rows], centre, width, area, prior.coefficients)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mxdask.errors import FileError, MxdaskError
 from mxdask.flow import Failed, Flow
+from mxdask.flow.allocator import give_back
 from mxdask.flow.runtime import successes
 from mxdask.images.image_source import with_images_from
 from mxdask.integrate.blocks import plan_blocks, rows_of_block
@@ -25,7 +26,10 @@ from mxdask.models import Experiment, ExperimentList
 from mxdask.table import Flag, ReflectionTable, match_to_experiments
 
 log = logging.getLogger(__name__)
-MOST_NAMED = 3  # images of one sweep that could not be read
+MOST_NAMED = 3  # unreadable images of a sweep, or reasons
+
+# Columns of the spots that predictions are matched with.
+_OF_SPOTS = ("id", "miller_index", "entering", "panel", "flags", "xyzcal.px", "xyzobs.px.value")
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,12 @@ def run(
     if reflections is None:
         raise MxdaskError("integrate: a reflection file is needed too (refined.refl), to learn the spots' widths from")
     experiments = with_images_from(experiments, params.images_from, flow.run_dir)
-    tables = _spots_of(experiments, reflections)
-    widths, models = _profile_models(experiments, tables, params, flow)
+    widths, models = _profile_models(experiments, _spots_of(experiments, reflections), params, flow)
     # The pixels of the spots are no longer needed: what follows carries numbers only.
-    plain = [t.only(t) for t in tables]
-    nodes = _nodes(flow, experiments, plain, models, widths, params)
-    results = flow.compute(nodes, name="integrate")
-    return _collect(experiments, models, widths, results)
+    spots = _spots_of(experiments, reflections.only(_OF_SPOTS))
+    give_back()
+    nodes = _nodes(flow, experiments, spots, models, widths, params)
+    return _collect(experiments, models, widths, flow.compute(nodes, name="integrate"))
 
 
 def create_profile_model(
@@ -77,13 +80,13 @@ def create_profile_model(
     kept = []
     for experiment, model in zip(experiments, models, strict=True):
         if isinstance(model, Failed):
-            log.warning("%s: no profile model: %s", experiment.name, model.reason)
+            log.warning("%s: no profile model: %s", experiment.name, model.reason.removeprefix(f"{experiment.name}: "))
             kept.append(experiment)
             continue
         log.info("%s: sigma_b %.6f°, sigma_m %.6f°", experiment.name, *np.rad2deg([model.sigma_b, model.sigma_m]))
         kept.append(experiment.evolve(profile=model.to_dict()))
     if all(isinstance(model, Failed) for model in models):
-        raise MxdaskError(f"create_profile_model: no crystal has a profile model ({models[0].reason})")
+        raise MxdaskError(f"no crystal has a profile model: {models[0].reason}")
     return experiments.with_experiments(kept)
 
 
@@ -156,11 +159,16 @@ def _sweeps(experiments: ExperimentList, models: list[Any]) -> list[list[int]]:
             for j, (e, m) in enumerate(zip(experiments, models, strict=True))
             if e.imageset is experiment.imageset
             and experiment.imageset is not None
+            and _images_of(e) == _images_of(experiment)
             and e.crystal is not None
             and not isinstance(m, Failed)
         ]
         out.append(others if i in others else [i])
     return out
+
+
+def _images_of(experiment: Experiment) -> tuple[int, int] | None:
+    return None if experiment.scan is None else experiment.scan.array_range
 
 
 def _read_together(
@@ -220,7 +228,8 @@ def _graph(
                 name="fit-block",
             )
         )
-    return flow.task(join_blocks, *fitted, name="join")
+    # A cluster may ask for a block again, when a worker was lost.
+    return flow.task(join_blocks, not flow.is_distributed, *fitted, name="join")
 
 
 def _blocks_near(blocks: list[tuple[int, int]], parts: np.ndarray, part: int, margin: float) -> list[int]:
@@ -238,14 +247,18 @@ def integrate_sweep(
     borrowed: list[Any],
 ) -> Integrated:
     """A whole sweep as one block. ``borrowed``: profiles of other crystals (or Failed) to start from."""
-    assert experiment.scan is not None
-    prepared = prepare(experiment, spots, model, params)
+    return join_blocks(True, _measure_and_fit(prepare(experiment, spots, model, params), params, borrowed))
+
+
+def _measure_and_fit(prepared: Prepared, params: Params, borrowed: list[Any]) -> Integrated:
+    """All reflections of a sweep, read, measured and fitted at once."""
+    give_back()
     measured = measure(prepared, params)
-    parts = scan_parts(experiment, params.profile.gaussian_rs.fitting.scan_step)
+    give_back()
+    parts = scan_parts(prepared.experiment, params.profile.gaussian_rs.fitting.scan_step)
     taught = taught_by(measured)
     profiles = [learn_from(prepared, parts, part, borrowed, taught) for part in range(len(parts) - 1)]
-    indices = tuple(range(len(profiles)))
-    return join_blocks(fit_measured(prepared, parts, params, indices, measured, *profiles))
+    return fit_measured(prepared, parts, params, tuple(range(len(profiles))), measured, *profiles)
 
 
 def measure_block(lattices: list[Any], block: tuple[int, int], params: Params) -> list[Any]:
@@ -260,6 +273,7 @@ def measure_block(lattices: list[Any], block: tuple[int, int], params: Params) -
         z = prepared.table["xyzcal.px"][:, 2]
         owned.append(prepared.rows(rows_of_block(z, prepared.experiment.scan.array_range, block)))
     measured = iter(measure_together(owned, params)) if owned else iter(())
+    give_back()
     return [m if isinstance(m, Failed) else next(measured) for m in lattices]
 
 
@@ -283,29 +297,35 @@ def fit_measured(
     prepared: Prepared, parts: np.ndarray, params: Params, indices: tuple[int, ...], measured: Measured,
     *learnt: Learnt,
 ) -> Integrated:  # fmt: skip
-    """Fit a block with what was learnt of the parts ``indices`` of the scan and drop what was not integrated."""
+    """Fit a block with what was learnt of the parts ``indices`` of the scan and drop what was not integrated.
+
+    Rows come in the order of the predictions.
+    """
     known = dict(zip(indices, learnt, strict=True))
     table = measured.table
     if params.profile.gaussian_rs.fitting.fit:
         joint = params.profile.gaussian_rs.fitting.deconvolution
         table = fit_block(prepared.experiment, prepared.model, parts, known, measured, deconvolution=joint)
-    kept = table.select(table.has_flags(Flag.INTEGRATED, any=True))
+    rows = np.flatnonzero(table.has_flags(Flag.INTEGRATED, any=True))
+    kept = table.select(rows[np.argsort(table["partial_id"][rows], kind="stable")])
     return Integrated(kept, measured.missing, measured.n_read, learnt[len(learnt) // 2].profile)
 
 
-def join_blocks(*blocks: Integrated) -> Integrated:
-    """The blocks of a sweep put together; rows in the order of the predictions.
+def join_blocks(give_up: bool, *blocks: Integrated) -> Integrated:
+    """The blocks of a sweep, in the order of the scan, put together; their rows follow on each other.
+
+    give_up : nobody else needs the blocks, so that their tables may be emptied.
 
     Raises
     ------
     FileError : no frame at all could be read.
     """
-    table = ReflectionTable.concat([b.table for b in blocks])
     missing = tuple(dict.fromkeys(m for b in blocks for m in b.missing))
     n_read = sum(b.n_read for b in blocks)
     if missing and n_read == 0:
         raise FileError(missing[0])
-    table = table.select(np.argsort(table["partial_id"], kind="stable"))
+    table = _joined([b.table if give_up else b.table.copy() for b in blocks])
+    give_back()
     return Integrated(table, missing, n_read, blocks[len(blocks) // 2].profile)
 
 
@@ -317,10 +337,11 @@ def _collect(
     kept: list[Experiment] = []
     tables: list[ReflectionTable] = []
     partial = 0
-    for index, (experiment, model, width, result) in enumerate(zip(experiments, models, widths, results, strict=True)):
+    for index, (experiment, model, width) in enumerate(zip(experiments, models, widths, strict=True)):
+        result, results[index] = results[index], None
         rows.append(crystal_row(experiment, model, width, result))
         if isinstance(result, Failed):
-            log.warning("%s: not integrated: %s", experiment.name, result.reason)
+            log.warning("%s: not integrated: %s", experiment.name, result.reason.removeprefix(f"{experiment.name}: "))
             continue
         for message in result.missing[:MOST_NAMED]:
             log.warning("%s: an image could not be read and was left out: %s", experiment.name, message)
@@ -335,11 +356,23 @@ def _collect(
         kept.append(experiment.evolve(profile=model.to_dict()))
         tables.append(table)
     if not kept:
-        reasons = "; ".join(f"{row['sweep']}: {row['reason']}" for row in rows[:3])
-        raise MxdaskError(f"integrate: no crystal could be integrated ({reasons})")
+        reasons = list(dict.fromkeys(row["reason"].removeprefix(f"{row['sweep']}: ") for row in rows))
+        more = f"; and {len(reasons) - MOST_NAMED} other reasons" if len(reasons) > MOST_NAMED else ""
+        raise MxdaskError(f"no crystal could be integrated: {'; '.join(reasons[:MOST_NAMED])}{more}")
     log_rows(rows)
     summary = {"step": "integrate", "rows": rows} | totals(rows)
-    return experiments.with_experiments(kept), ReflectionTable.concat(tables), summary
+    return experiments.with_experiments(kept), _joined(tables), summary
+
+
+def _joined(tables: list[ReflectionTable]) -> ReflectionTable:
+    """The tables one below the other; they are emptied column by column, so that the rows are not held twice."""
+    out = ReflectionTable(identifiers={i: name for table in tables for i, name in table.identifiers.items()})
+    tables = [table for table in tables if len(table)] or tables[:1]
+    for name in list(tables[0]):
+        out[name] = np.concatenate([table[name] for table in tables])
+        for table in tables:
+            del table[name]
+    return out
 
 
 def _imageset_number(experiments: ExperimentList, index: int, kept: list[Experiment]) -> int:

@@ -14,20 +14,29 @@ from mxdask.text import text_table
 
 log = logging.getLogger(__name__)
 
+_PER_IMAGE = (
+    "xyzcal.px", "flags", "background.mean", "profile.correlation",
+    *(f"intensity.{kind}.{what}" for kind in ("sum", "prf") for what in ("value", "variance")),
+)  # fmt: skip
+
 
 def crystal_row(experiment: Experiment, model: Any, width: Any, result: Any) -> dict[str, Any]:
     """One crystal as plain data: counts, means, and arrays per image.
 
     Keys: sweep, identifier, status, reason, bad_input; of crystals that were integrated also n_spots, own_widths,
-    sigma_b, sigma_m (degrees), n_references, n_reflections, n_integrated_sum, n_integrated_prf, fraction_fitted,
-    mean_i_over_sigma_sum and _prf, mean_background (counts per pixel and image), mean_correlation, rocking_factor
-    (width of the rocking curve in units of σ_m), and ``per_image`` (:func:`per_image`).
+    sigma_b, sigma_m (degrees), n_references, n_reflections, n_integrated_sum, n_integrated_prf, fraction_fitted (of
+    those centred in the scan), mean_i_over_sigma_sum and _prf, mean_background (counts per pixel and image),
+    mean_correlation, rocking_factor (width of the rocking curve in units of σ_m), and ``per_image``
+    (:func:`per_image`).
     """
     row: dict[str, Any] = {"sweep": experiment.name, "identifier": experiment.identifier}
     if isinstance(result, Failed):
         return row | {"status": "failed", "reason": result.reason, "bad_input": result.bad_input}
     t = result.table
     fitted = t.has_flags(Flag.INTEGRATED_PRF)
+    assert experiment.scan is not None
+    first, last = experiment.scan.array_range
+    centred = (t["xyzcal.px"][:, 2] >= first) & (t["xyzcal.px"][:, 2] < last)
     summed = t.has_flags(Flag.INTEGRATED_SUM)
     row |= {
         "status": "ok",
@@ -41,7 +50,7 @@ def crystal_row(experiment: Experiment, model: Any, width: Any, result: Any) -> 
         "n_reflections": len(t),
         "n_integrated_sum": int(summed.sum()),
         "n_integrated_prf": int(fitted.sum()),
-        "fraction_fitted": float(fitted.mean()) if len(t) else None,
+        "fraction_fitted": float(fitted[centred].mean()) if centred.any() else None,
         "rocking_factor": result.profile.rocking,
         "mean_i_over_sigma_sum": _mean_ratio(t, "sum", summed),
         "mean_i_over_sigma_prf": _mean_ratio(t, "prf", fitted),
@@ -61,7 +70,7 @@ def per_image(experiment: Experiment, table: ReflectionTable) -> dict[str, list[
     assert experiment.scan is not None
     first, last = experiment.scan.array_range
     z = table["xyzcal.px"][:, 2]
-    table = table.select((z >= first) & (z < last))
+    table = table.only(_PER_IMAGE).select((z >= first) & (z < last))
     place = np.floor(table["xyzcal.px"][:, 2]).astype(np.int64) - first
     n = last - first
     fitted = table.has_flags(Flag.INTEGRATED_PRF)

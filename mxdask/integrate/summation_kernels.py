@@ -23,8 +23,11 @@ from mxdask.integrate.box_background_kernels import (
     spot_weights,
 )
 from mxdask.integrate.gather_kernels import OVERLOAD
+from mxdask.integrate.overlap_kernels import LEFT_OUT
 
 MIN_BACKGROUND_PIXELS = 10
+# Background pixels that must be left without those of neighbours; with fewer none is left out.
+FEWEST_LEFT = 30
 HISTOGRAM = 1024
 # Values of column FITTED.
 FAILED, LEVEL, RING = 0, 1, 2
@@ -51,7 +54,7 @@ def measure_boxes(records, panel, s0, box, plane, foreground, offset, values, re
     """Background mean, summed intensity and centroid of n boxes.
 
     box : (n, 6) i4. plane : (n + 1,) offsets into ``foreground`` (flat u1, one plane per box).
-    offset : (n + 1,) offsets into ``values`` (flat i4 counts; negative = not usable).
+    offset : (n + 1,) offsets into ``values`` (flat i4 counts; negative = not usable, or left out of the background).
     records : panel records; panel : (n,); s0 : (3,). recipe, limits : of the background (``params.recipe_of``).
     integers : (n, 8) i4, reals : (n, 13) f8, filled; columns named at the top of this module.
     """
@@ -76,6 +79,7 @@ def measure_boxes(records, panel, s0, box, plane, foreground, offset, values, re
         n_foreground = 0
         bad_foreground = 0
         bad_background = 0
+        left_out = 0
         overloaded = 0
         total = 0
         for j in range(depth):
@@ -92,11 +96,20 @@ def measure_boxes(records, panel, s0, box, plane, foreground, offset, values, re
                 elif value >= 0:
                     counts[n_background] = value
                     n_background += 1
+                elif value >= LEFT_OUT:
+                    left_out += 1
                 else:
                     bad_background += 1
                     overloaded += value == OVERLOAD
-        integers[i, N_VALID] = n_foreground + n_background
-        integers[i, N_BACKGROUND] = n_background
+        if left_out > 0 and n_background < FEWEST_LEFT:
+            for k in range(offset[i], offset[i + 1]):
+                if LEFT_OUT <= values[k] < 0:
+                    values[k] = -1 - values[k]
+                    counts[n_background] = values[k]
+                    n_background += 1
+            left_out = 0
+        integers[i, N_VALID] = n_foreground + n_background + left_out
+        integers[i, N_BACKGROUND] = n_background + left_out
         integers[i, N_FOREGROUND] = n_foreground
         integers[i, N_BAD_FOREGROUND] = bad_foreground
         integers[i, N_BAD_BACKGROUND] = bad_background

@@ -17,7 +17,7 @@ from mxdask.integrate.foreground import starts
 from mxdask.integrate.gather_kernels import copy_frame
 
 # Pixels of one wave: few enough to be held in dozens, enough to make calls of kernels cheap.
-WAVE_PIXELS = 500_000
+WAVE_PIXELS = 100_000
 
 
 def order_of_waves(box: np.ndarray) -> np.ndarray:
@@ -50,11 +50,9 @@ class Wave:
     def start(self) -> None:
         self.values = np.empty(self.offset[-1], dtype=np.int32)
 
-    def copy(self, z: int, panel: int, frame: np.ndarray, good: np.ndarray, trusted: tuple[float, float]) -> None:
-        """Take over what frame ``z`` of a panel holds of the boxes."""
-        rows = np.flatnonzero((self.box[:, 4] <= z) & (z < self.box[:, 5]) & (self.panel == panel))
-        if len(rows):
-            copy_frame(frame, good, trusted[0], trusted[1], z, rows, self.box, self.offset, self.values)
+    def copy(self, z: int, panel: int, frame: np.ndarray, good: np.ndarray, trusted: tuple[int, int]) -> None:
+        """Take over what frame ``z`` of a panel holds of the boxes; ``trusted`` is inclusive."""
+        copy_frame(frame, good, *trusted, z, panel, self.panel, self.box, self.offset, self.values)
 
 
 def plan_waves(lattice: int, box: np.ndarray, panel: np.ndarray) -> list[Wave]:

@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 # A crystal with this many wholly recorded spots teaches itself its reference profile, and may lend it to others.
 MANY_SPOTS, MOST_LENDERS = 100, 5
 WHOLE = 0.99  # part of a spot that is recorded
+NO_SPOTS = (
+    "no indexed spot belongs to a prediction, so the spots' widths are not known; give the .refl that was refined "
+    "together with the .expt, or sigma_b= and sigma_m="
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,8 @@ def choose_models(experiments: ExperimentList, widths: list[Any], params: Params
     all crystals.
     """
     given = params.profile.gaussian_rs.parameters
-    own = {i: w.model for i, w in enumerate(widths) if isinstance(w, Widths) and w.enough and w.model is not None}
+    few = {i: w.model for i, w in enumerate(widths) if isinstance(w, Widths) and w.model is not None}
+    own = {i: model for i, model in few.items() if widths[i].enough}
     out: list[Any] = []
     for index, (experiment, width) in enumerate(zip(experiments, widths, strict=True)):
         if isinstance(width, Failed):
@@ -104,9 +109,10 @@ def choose_models(experiments: ExperimentList, widths: list[Any], params: Params
             continue
         model = own.get(index)
         if model is None and (given.sigma_b is None or given.sigma_m is None):
-            model, source = _borrowed(experiments, index, own, width.model)
+            lenders = few if width.model is None and not own else own
+            model, source = _borrowed(experiments, index, lenders, width.model)
             if model is None:
-                out.append(Failed("no usable spot to learn the spots' widths from; give sigma_b= and sigma_m="))
+                out.append(Failed(NO_SPOTS))
                 continue
             log.info(
                 "%s: %s for widths of its own; sigma_b %.4f°, sigma_m %.4f° %s",

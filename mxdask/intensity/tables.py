@@ -38,9 +38,10 @@ def shell_table(shells: MergingStatistics, overall: MergingStatistics) -> str:
 
 
 def summary_table(table1: dict[str, dict[str, Any]]) -> str:
-    """Table 1: a column for each of the given sets of numbers (overall, low, high …)."""
+    """Table 1: a column for each of the given sets of numbers (overall, low, high, or names of data sets)."""
     rows = [[label, *(_number(column[name], form) for column in table1.values())] for label, name, form in _SUMMARY]
-    return text_table(["", *(name.capitalize() for name in table1)], rows, title="Summary of merging statistics")
+    heads = [name.capitalize() if name in ("overall", "low", "high") else name for name in table1]
+    return text_table(["", *heads], rows, title="Summary of merging statistics")
 
 
 def table1(shells: MergingStatistics, overall: MergingStatistics) -> dict[str, dict[str, Any]]:

@@ -129,6 +129,21 @@ def lattice_group(minimum: Any, max_delta: float = 5.0) -> np.ndarray:
     return group
 
 
+def lattice_operators(cell: Any, centring: str, max_delta: float = 5.0) -> np.ndarray:
+    """(n, 3, 3) i8 operators of the lattice on the cell's own indices, the identity first.
+
+    Operators that would turn indices of a centred cell into fractions are left out.
+
+    Parameters
+    ----------
+    cell : (6,) Å, degrees. max_delta : degrees, tolerance of the two-folds (Le Page).
+    """
+    P, minimum = minimum_cell(cell, centring)
+    operators = np.linalg.inv(P) @ lattice_group(minimum, max_delta) @ P
+    whole = np.all(np.abs(operators - np.rint(operators)) < 1e-6, axis=(1, 2))
+    return np.rint(operators[whole]).astype(np.int64)
+
+
 def metric_subgroups(
     cell: Any,
     centring: str = "P",

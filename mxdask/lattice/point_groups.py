@@ -8,6 +8,7 @@ fixed order, so that equal groups are equal arrays.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import combinations_with_replacement
 from math import gcd
 
@@ -21,7 +22,7 @@ Key = tuple[int, ...]
 
 
 def _key(op: np.ndarray) -> Key:
-    return tuple(int(x) for x in np.asarray(op).ravel())
+    return tuple(np.asarray(op, dtype=np.int64).ravel().tolist())
 
 
 def as_group(ops: Iterable[np.ndarray]) -> np.ndarray:
@@ -33,7 +34,12 @@ def as_group(ops: Iterable[np.ndarray]) -> np.ndarray:
 
 def rotation_order(op: np.ndarray) -> int:
     """1, 2, 3, 4 or 6 of a proper operator; 0 for a matrix that is none."""
-    op = np.asarray(op)
+    return _rotation_order(tuple(np.asarray(op).ravel().tolist()))
+
+
+@lru_cache(maxsize=4096)
+def _rotation_order(elements: tuple[float, ...]) -> int:
+    op = np.array(elements).reshape(3, 3)
     if round(float(np.linalg.det(op))) != 1:
         return 0
     order = _ORDER_OF_TRACE.get(int(np.trace(op)), 0)

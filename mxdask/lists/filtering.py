@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-import gemmi
 import numpy as np
 from pydantic import Field
 
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.intensity.observations import Filters, best_choice, select_observations
+from mxdask.lattice.powder import ICE_CELL, near_lines, powder_lines
 from mxdask.lattice.space_groups import parse_space_group
 from mxdask.lists.flag_expression import evaluate
 from mxdask.models import ExperimentList
@@ -34,7 +34,7 @@ class DeadTime(StepParams):
 class IceRings(StepParams):
     filter: bool = Field(False, description="Reject reflections on ice rings")
     unit_cell: tuple[float, float, float, float, float, float] = Field(
-        (4.498, 4.498, 7.338, 90, 90, 120), description="Of ice", json_schema_extra={"unit": "Å, °"}
+        ICE_CELL, description="Of ice", json_schema_extra={"unit": "Å, °"}
     )
     space_group: str = Field("194", description="Of ice")
     width: float = Field(0.002, gt=0, description="Full width of a ring in 1/d²", json_schema_extra={"unit": "Å⁻²"})
@@ -125,18 +125,10 @@ def resolution(table: ReflectionTable, experiments: ExperimentList | None) -> np
 
 def on_ice(d: np.ndarray, ice: IceRings) -> np.ndarray:
     """(n,) resolutions (Å) within half a width of a powder line of ice, in 1/d²."""
-    if not len(d):
-        return np.zeros(0, dtype=bool)
-    cell, group = gemmi.UnitCell(*ice.unit_cell), parse_space_group(ice.space_group)
     s = 1.0 / np.square(d)
-    d_min = ice.d_min if ice.d_min is not None else 1.0 / np.sqrt(max(s.max(), 1e-4))
-    hkl = gemmi.make_miller_array(cell, group, d_min * (1 - 1e-6))
-    lines = np.unique(np.round(1.0 / cell.calculate_d_array(hkl) ** 2, 9))
-    if not len(lines):
-        return np.zeros(len(s), dtype=bool)
-    right = np.clip(np.searchsorted(lines, s), 1, max(len(lines) - 1, 1))
-    nearest = np.minimum(np.abs(s - lines[right - 1]), np.abs(s - lines[np.minimum(right, len(lines) - 1)]))
-    return nearest < ice.width / 2
+    d_min = ice.d_min if ice.d_min is not None else 1.0 / np.sqrt(s.max(initial=1e-4))
+    lines = powder_lines(ice.unit_cell, parse_space_group(ice.space_group), d_min * (1 - 1e-6))
+    return near_lines(s, lines, ice.width / 2)
 
 
 def in_dead_time(table: ReflectionTable, experiments: ExperimentList | None, dead: DeadTime) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from mxdask.errors import ParameterError
+from mxdask.geometry.placement import shift_to_beam_centre
 from mxdask.lattice.operators import constrain_crystal
 from mxdask.lattice.space_groups import parse_space_group
 from mxdask.models import Beam, Crystal, Detector, Experiment, ExperimentList, Goniometer, Scan
@@ -102,8 +103,8 @@ def modify(experiments: ExperimentList, params: Params) -> ExperimentList:
         return done[kind, id(model)]
 
     geometry, wanted = params.geometry, set(params.select_experiments)
-    if any(row >= len(experiments) for row in wanted):
-        raise ParameterError(f"select_experiments={max(wanted)}: there are experiments 0..{len(experiments) - 1}")
+    if unknown := wanted - set(range(len(experiments))):
+        raise ParameterError(f"select_experiments={max(unknown)}: there are experiments 0..{len(experiments) - 1}")
     new: list[Experiment] = []
     for row, e in enumerate(experiments):
         if wanted and row not in wanted:
@@ -142,16 +143,12 @@ def _detector(detector: Detector, change: DetectorChange, beam: Beam | None) -> 
     shift = np.zeros(3) if change.shift is None else np.array(change.shift)
     first = detector[0]
     if change.distance is not None:
-        normal = first.normal if first.distance >= 0 else -first.normal
-        shift = shift + (change.distance - abs(first.distance)) * normal
+        shift = shift + (change.distance - first.distance) * first.outward
     if change.fast_slow_beam_centre is not None:
         if beam is None:
             raise ParameterError("fast_slow_beam_centre= needs a beam")
         moved = first.with_frame(first.fast_axis, first.slow_axis, first.origin + shift)
-        now = moved.ray_mm(beam.s0[None] * beam.wavelength)[0][0]
-        target = np.array(change.fast_slow_beam_centre) * first.pixel_size
-        delta = now - target
-        shift = shift + delta[0] * first.fast_axis + delta[1] * first.slow_axis
+        shift = shift + shift_to_beam_centre(moved, beam, np.multiply(change.fast_slow_beam_centre, first.pixel_size))
     given = _given(change, "gain", "pedestal", "trusted_range")
     if not given and not np.any(shift):
         return detector
@@ -162,30 +159,29 @@ def _detector(detector: Detector, change: DetectorChange, beam: Beam | None) -> 
 
 
 def _goniometer(goniometer: Goniometer, change: GoniometerChange) -> Goniometer:
+    changed = _with_axes(goniometer, change)
+    return changed.with_scan_axis_inverted() if change.invert_rotation_axis else changed
+
+
+def _with_axes(goniometer: Goniometer, change: GoniometerChange) -> Goniometer:
     if goniometer.axes is None or goniometer.angles is None:
         if change.axes is not None or change.angles is not None:
             raise ParameterError("goniometer.axes= and angles= are for goniometers with several axes; give axis=")
-        axis = goniometer.rotation_axis if change.axis is None else np.array(change.axis) / np.linalg.norm(change.axis)
-        if change.axis is None and not change.invert_rotation_axis:
+        if change.axis is None:
             return goniometer
-        return replace(goniometer, rotation_axis=-axis if change.invert_rotation_axis else axis)
+        return replace(goniometer, rotation_axis=np.array(change.axis) / np.linalg.norm(change.axis))
     if change.axis is not None:
         raise ParameterError("goniometer.axis= is for goniometers with one axis; give axes=")
-    if change.axes is None and change.angles is None and not change.invert_rotation_axis:
+    if change.axes is None and change.angles is None:
         return goniometer
     n = len(goniometer.angles)
-    if (change.axes is not None and len(change.axes) != 3 * n) or (
-        change.angles is not None and len(change.angles) != n
-    ):
+    axes = goniometer.axes if change.axes is None else np.array(change.axes, dtype=float)
+    angles = goniometer.angles if change.angles is None else change.angles
+    if np.size(axes) != 3 * n or len(angles) != n:
         raise ParameterError(f"the goniometer has {n} axes: give {3 * n} numbers for axes= and {n} for angles=")
-    axes = np.array(goniometer.axes if change.axes is None else change.axes, dtype=float).reshape(n, 3)
-    if change.invert_rotation_axis:
-        axes = axes.copy()
-        axes[goniometer.scan_axis] *= -1
     return Goniometer.multi_axis(
-        axes, goniometer.angles if change.angles is None else change.angles, goniometer.names, goniometer.scan_axis,
-        goniometer.setting_rotation_at_scan_points,
-    )  # fmt: skip
+        axes, angles, goniometer.names, goniometer.scan_axis, goniometer.setting_rotation_at_scan_points
+    )
 
 
 def _scan(scan: Scan, change: ScanChange) -> Scan:

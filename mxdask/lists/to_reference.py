@@ -12,7 +12,7 @@ from mxdask.intensity.merged_set import MergedSet, merge_set
 from mxdask.intensity.observations import Filters, best_choice, select_observations
 from mxdask.lattice.cells import change_cell, minimum_cell, similar
 from mxdask.lattice.common_setting import best_match
-from mxdask.lattice.metric import lattice_group
+from mxdask.lattice.metric import lattice_operators
 from mxdask.lattice.operators import left_cosets, point_group, reindex
 from mxdask.models import Crystal
 from mxdask.table import Flag, ReflectionTable
@@ -59,13 +59,8 @@ def to_reference_cell(crystal: Crystal, reference: Crystal) -> np.ndarray:
 
 def ambiguities(reference: Crystal, max_delta: float, *, modulo_symmetry: bool) -> list[np.ndarray]:
     """Changes of basis that keep the reference's cell but not (``modulo_symmetry``) its intensities, identity first."""
-    P, minimum = minimum_cell(reference.cell, reference.space_group.centring_type())
-    lattice = np.linalg.inv(P) @ lattice_group(minimum, max_delta) @ P
-    whole = [np.rint(op).astype(np.int64) for op in lattice if np.allclose(op, np.rint(op), atol=1e-6)]
-    own = point_group(reference.space_group)
-    if not modulo_symmetry:
-        return whole
-    return [np.asarray(op) for op in left_cosets(np.array(whole), own)]
+    whole = lattice_operators(reference.cell, reference.space_group.centring_type(), max_delta)
+    return list(left_cosets(whole, point_group(reference.space_group)) if modulo_symmetry else whole)
 
 
 def by_orientation(crystal: Crystal, reference: Crystal, max_delta: float) -> list[Choice]:

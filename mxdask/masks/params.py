@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from mxdask.lattice.powder import ICE_CELL
 from mxdask.params import StepParams
 
 
@@ -58,9 +59,7 @@ class IceRings(StepParams):
     """Powder rings, by default those of hexagonal ice."""
 
     filter: bool = _field(False, "Mask the rings")
-    unit_cell: tuple[float, float, float, float, float, float] = _field(
-        (4.498, 4.498, 7.338, 90.0, 90.0, 120.0), "Cell of the powder", "Å, °"
-    )
+    unit_cell: tuple[float, float, float, float, float, float] = _field(ICE_CELL, "Cell of the powder", "Å, °")
     space_group: str = _field("194", "Space group of the powder: number or symbol")
     width: float = _field(0.002, "Width of a ring in 1/d²", "Å⁻²", gt=0)
     d_min: float | None = _field(None, "Rings down to this; None is the corner of the panel", "Å", gt=0)

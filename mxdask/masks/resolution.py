@@ -8,6 +8,7 @@ import gemmi
 import numpy as np
 
 from mxdask.errors import ParameterError
+from mxdask.lattice.powder import powder_lines
 from mxdask.masks.params import IceRings, MaskParams
 from mxdask.masks.resolution_kernels import mask_intervals
 from mxdask.models import Beam, Panel
@@ -26,10 +27,9 @@ def mask_resolution(mask: np.ndarray, panel: Panel, beam: Beam, intervals: list[
     if not intervals:
         return
     merged = _merge(intervals)
-    normal = panel.normal * (1.0 if float(panel.origin @ panel.normal) > 0 else -1.0)
     corrected = parallax and panel.is_parallax_corrected
     mask_intervals(
-        panel.origin, panel.fast_axis, panel.slow_axis, normal, *panel.pixel_size,
+        panel.origin, panel.fast_axis, panel.slow_axis, panel.outward, *panel.pixel_size,
         panel.thickness if corrected else 0.0, panel.mu, np.asarray(beam.s0),
         np.array([low for low, _ in merged]), np.array([high for _, high in merged]), mask.view(np.uint8),
     )  # fmt: skip
@@ -72,9 +72,7 @@ def powder_rings(params: IceRings, d_min: float) -> list[float]:
     if not cell.is_compatible_with_spacegroup(group):
         shown = ",".join(f"{v:g}" for v in params.unit_cell)
         raise ParameterError(f"ice_rings.unit_cell={shown} does not fit space group {group.hm}")
-    hkl = gemmi.make_miller_array(cell, group, d_min)
-    values = np.asarray(cell.calculate_1_d2_array(hkl)) if len(hkl) else np.zeros(0)
-    return sorted(set(values.tolist()))
+    return powder_lines(params.unit_cell, group, d_min).tolist()
 
 
 def highest_resolution(panel: Panel, beam: Beam, *, parallax: bool) -> float:

@@ -10,15 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from mxdask.intensity.absence_tables import absence_report
+from mxdask.intensity.absences import score_space_groups
+from mxdask.intensity.asu import pack
 from mxdask.intensity.damage import damage_statistics
 from mxdask.intensity.delta_cchalf import leave_one_out
+from mxdask.intensity.merged_set import MergedSet
 from mxdask.intensity.merging import Merged, Unmerged
 from mxdask.intensity.twinning import twin_tests
 from mxdask.intensity.wilson import wilson_plot
+from mxdask.lattice.space_groups import symmorphic
 
-# Residues for the atoms' scattering, and how far from exact (degrees) a lattice's symmetry may be for a twin law:
-# the defaults of the programs wilson and twinning.
-_RESIDUES, _MAX_DELTA = 200.0, 3.0
+# How far from exact (degrees) a lattice's symmetry may be for a twin law: the default of the program twinning.
+_MAX_DELTA = 3.0
 _DAMAGE_SHELLS = 8
 # Steps of dose, and pairs of observations: of larger data every k-th reflection tells the same.
 _MOST_STEPS = 200
@@ -26,21 +30,31 @@ _MOST_PAIRS = 20_000_000
 
 
 def assessment(
-    data: Unmerged, merged: Merged, experiment: np.ndarray, z: np.ndarray, names: Sequence[str]
+    data: Unmerged, merged: Merged, experiment: np.ndarray, z: np.ndarray, names: Sequence[str], n_residues: float
 ) -> dict[str, Any]:
     """Tests of one wavelength's data.
 
     Parameters
     ----------
     experiment, z : (n,) of every observation: row of its experiment, centroid in images from the start of image 1.
-    names : of all experiments.
+    names : of all experiments. n_residues : of the asymmetric unit.
     """
     return {
         "delta_cchalf": _crystals(data, experiment, names),
-        "wilson": _wilson(data, merged),
+        "wilson": _wilson(data, merged, n_residues),
         "twinning": _twinning(data, merged),
         "damage": _damage(data, z),
     }
+
+
+def absences(data: Unmerged, merged: Merged) -> str:
+    """Tables of screw axes and of the space groups of the same point group, for the log."""
+    seen = np.isfinite(merged.all.mean)
+    order = np.argsort(pack(merged.hkl[seen]), kind="stable")
+    values = (pack(merged.hkl[seen])[order], merged.all.mean[seen][order], merged.all.sigma[seen][order])
+    axes, candidates = score_space_groups(symmorphic(data.space_group), MergedSet(*values))
+    chosen = candidates[0].groups[0] if candidates else data.space_group
+    return absence_report(axes, candidates, chosen)
 
 
 def _crystals(data: Unmerged, experiment: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
@@ -56,8 +70,8 @@ def _crystals(data: Unmerged, experiment: np.ndarray, names: Sequence[str]) -> d
     }
 
 
-def _wilson(data: Unmerged, merged: Merged) -> dict[str, Any]:
-    plot = wilson_plot(merged, data.cell, data.space_group, _RESIDUES)
+def _wilson(data: Unmerged, merged: Merged, n_residues: float) -> dict[str, Any]:
+    plot = wilson_plot(merged, data.cell, data.space_group, n_residues)
     if not np.isfinite(plot.b):
         return {}
     return {

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mxdask.errors import MxdaskError
 from mxdask.intensity.asu import pack
 from mxdask.intensity.merging import Means, Merged, Unmerged, weighted_means
 from mxdask.intensity.statistics import half_sets
@@ -36,7 +37,16 @@ def amplitude_columns(
     """F SIGF, and F(+) SIGF(+) F(-) SIGF(-) DANO SIGDANO; with counts for the log.
 
     With ``anomalous`` the two hands are truncated apart; F is that of the mean intensity all the same.
+
+    Raises
+    ------
+    MxdaskError : too few reflections for a prior, and a flat one is not wanted.
     """
+    if len(merged.hkl) < params.min_reflections and not params.fallback_to_flat_prior:
+        raise MxdaskError(
+            f"{len(merged.hkl)} reflections are too few for French & Wilson's method "
+            "(french_wilson.min_reflections); set fallback_to_flat_prior=true or truncate=false"
+        )
     mean, plus, minus = (_as_dials if params.implementation == "dials" else _amplitudes)(merged, anomalous, params)
     told = {"n_rejected": mean.n_rejected, "n_amplitudes": len(merged.hkl) - mean.n_rejected}
     columns = [Column("F", "F", mean.amplitude), Column("SIGF", "Q", mean.sigma_amplitude)]

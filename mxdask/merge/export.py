@@ -77,7 +77,11 @@ def unmerged(
         (f"From mxdask {__version__}, export, {stamp}", *experiments.history[-8:]),
         {"step": "export", "intensity": chosen.choice, "n_observations": len(observations), "batch_offsets": offsets},
     )  # fmt: skip
-    batches = [b for i, e in enumerate(experiments) for b in experiment_batches(e, offsets[i], dataset_of[i] + 1)]
+    still = params.mtz.force_static_model
+    batches = [
+        b for i, e in enumerate(experiments)
+        for b in experiment_batches(e, offsets[i], dataset_of[i] + 1, force_static_model=still)
+    ]  # fmt: skip
     return UnmergedResult(content, tuple(sorted(batches, key=lambda b: b.number)))
 
 
@@ -120,7 +124,9 @@ def asu_with_isym(hkl: np.ndarray, space_group: gemmi.SpaceGroup) -> tuple[np.nd
     return indices[inverse], np.array([m[1] for m in mapped], dtype=np.int64)[inverse]
 
 
-def experiment_batches(experiment: Experiment, offset: int, dataset: int) -> list[Batch]:
+def experiment_batches(
+    experiment: Experiment, offset: int, dataset: int, *, force_static_model: bool = False
+) -> list[Batch]:  # fmt: skip
     """One header per image: cell and orientation of the crystal, angles, geometry, in the Cambridge frame."""
     beam, crystal, scan, goniometer = experiment.beam, experiment.crystal, experiment.scan, experiment.goniometer
     assert beam is not None and crystal is not None
@@ -136,7 +142,7 @@ def experiment_batches(experiment: Experiment, offset: int, dataset: int) -> lis
     first, last = scan.image_range if scan is not None else (1, 1)
     out = []
     for image in range(first, last + 1):
-        A = _setting(crystal, image - first)
+        A = crystal.A if force_static_model else _setting(crystal, image - first)
         cell = cell_parameters(np.linalg.inv(A))
         U = A @ np.linalg.inv(busing_levy(cell))
         z = image - 1

@@ -16,6 +16,7 @@ class MtzParams(StepParams):
     combine_partials: bool = Field(True, description="join the pieces of a reflection")
     partiality_threshold: float = Field(0.4, ge=0, le=1, description="least recorded fraction, after joining")
     min_isigi: float = Field(-5.0, description="observations with lower I/σ(I) are left out")
+    force_static_model: bool = Field(False, description="batches all have the cell and orientation of the static model")
     filter_ice_rings: bool = Field(False, description="leave out reflections on ice rings")
     best_unit_cell: tuple[float, float, float, float, float, float] | None = Field(
         None, description="cell for the file; None: the median of the crystals", json_schema_extra={"unit": "Å, °"}

@@ -37,7 +37,7 @@ def xds_ascii(chosen: Exportable, row: int) -> tuple[list[tuple[str, str]], Item
     observations = observations.select(order)
     table = chosen.table.select(observations.row)
     n = len(observations)
-    xyz = table["xyzcal.px"] if "xyzcal.px" in table else observations.xyz
+    xyz = table["xyzcal.px"] if "xyzcal.px" in table else observations.xyz  # noqa: SIM401  a table has no get
     turn = detector_frame(experiment)
     correlation = 100.0 * table["profile.correlation"] if "profile.correlation" in table else np.full(n, 100.0)
     items: Items = {name: (observations.hkl[:, i], "%d") for i, name in enumerate("HKL")}

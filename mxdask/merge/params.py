@@ -23,6 +23,7 @@ class FrenchWilson(StepParams):
         description="posterior: means of the posterior distribution; dials: as DIALS 3.12, for comparison",
     )
     min_reflections: int = Field(200, ge=1, description="with fewer the prior is flat")
+    fallback_to_flat_prior: bool = Field(True, description="with too few reflections; otherwise that is an error")
 
 
 class RFreeFlags(StepParams):
@@ -40,6 +41,7 @@ class OutputNames(StepParams):
     """Files, and the names inside the MTZ file."""
 
     mtz: str = Field("merged.mtz", description="merged data (in process always merged.mtz)")
+    html: str | None = Field("merge.html", description="page of statistics (in process part of report.html)")
     mmcif: str | None = Field(None, description="the same as mmCIF for deposition, e.g. merged.mmcif")
     additional_stats: bool = Field(False, description="write the means of two random halves, IHALF1 and IHALF2")
     project_name: str = Field("AUTOMATIC", description="project")
@@ -50,6 +52,7 @@ class OutputNames(StepParams):
 class Params(StepParams):
     """Parameters of ``mxdask merge``."""
 
+    assess_space_group: bool = Field(True, description="tell what absences say of the space group; changes nothing")
     anomalous: bool = Field(True, description="write Friedel mates apart as well")
     truncate: bool = Field(True, description="amplitudes by the method of French & Wilson")
     french_wilson: FrenchWilson = FrenchWilson()
@@ -66,6 +69,7 @@ class Params(StepParams):
     max_relative_sigma: float | None = Field(
         None, gt=0, description="leave out reflections whose error is above this times the mean intensity around them"
     )
+    n_residues: float = Field(200.0, gt=0, description="of the asymmetric unit: for the scale of the Wilson plot")
     merging: MergingParams = MergingParams()
     r_free_flags: RFreeFlags = RFreeFlags()
     output: OutputNames = OutputNames()

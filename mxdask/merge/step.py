@@ -21,7 +21,7 @@ from mxdask.intensity.observations import Filters, Observations, best_choice, se
 from mxdask.intensity.order import canonical_order
 from mxdask.intensity.statistics import merging_statistics, shell_edges
 from mxdask.intensity.tables import shell_table, summary_table, table1
-from mxdask.merge.assessment import assessment
+from mxdask.merge.assessment import absences, assessment
 from mxdask.merge.columns import amplitude_columns, half_columns, intensity_columns
 from mxdask.merge.free_flags import free_flags
 from mxdask.merge.params import Params
@@ -119,6 +119,8 @@ def _merge_one(
         observations = observations.select(_well_measured(data, params.max_relative_sigma))
         data = Unmerged.of(observations.hkl, observations.intensity, observations.variance, cell, space_group)
     merged = merge_unmerged(data)
+    if params.assess_space_group:
+        _log.info(absences(data, merged))
     columns = intensity_columns(merged, params.anomalous)
     if params.output.additional_stats:
         columns += half_columns(data, params.seed)
@@ -135,7 +137,7 @@ def _merge_one(
     _log.info(summary_table(columns1))
     return merged, columns, {
         "shells": shells.as_lists(), "overall": overall.row(0), "table1": columns1, "french_wilson": told,
-        **assessment(data, merged, observations.experiment, observations.xyz[:, 2], names),
+        **assessment(data, merged, observations.experiment, observations.xyz[:, 2], names, params.n_residues),
     }  # fmt: skip
 
 
@@ -151,7 +153,7 @@ def _well_measured(data: Unmerged, max_relative_sigma: float) -> np.ndarray:
 
 
 def _join(parts: Sequence[tuple[Merged, list[Column]]]) -> tuple[np.ndarray, list[Column]]:
-    """Columns of several wavelengths side by side on the union of their reflections, labels told apart by a suffix."""
+    """Columns of several wavelengths side by side on the union of their reflections: ``I_WAVE1(+)``, as in DIALS."""
     if len(parts) == 1:
         return parts[0][0].hkl, list(parts[0][1])
     hkl, inverse = np.unique(np.concatenate([m.hkl for m, _ in parts]), axis=0, return_inverse=True)
@@ -162,7 +164,8 @@ def _join(parts: Sequence[tuple[Merged, list[Column]]]) -> tuple[np.ndarray, lis
         for column in columns:
             values = np.full(len(hkl), np.nan)
             values[rows] = column.values
-            out.append(Column(column.label + _suffix(i, len(parts)), column.type, values, i))
+            name, bracket, hand = column.label.partition("(")
+            out.append(Column(f"{name}{_suffix(i, len(parts))}{bracket}{hand}", column.type, values, i))
     return hkl.astype(np.int32), out
 
 

@@ -8,12 +8,7 @@ from typing import Any
 import numpy as np
 
 from mxdask.errors import MxdaskError
-
-
-def _vector(values: Any) -> np.ndarray:
-    array = np.array(values, dtype=np.float64)
-    array.setflags(write=False)
-    return array
+from mxdask.models.arrays import frozen
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +30,7 @@ class Beam:
     wavelength: float
     divergence: float = 0.0
     sigma_divergence: float = 0.0
-    polarization_normal: np.ndarray = field(default_factory=lambda: _vector((0.0, 1.0, 0.0)))
+    polarization_normal: np.ndarray = field(default_factory=lambda: frozen((0.0, 1.0, 0.0)))
     polarization_fraction: float = 0.999
     flux: float = 0.0
     transmission: float = 1.0
@@ -55,10 +50,10 @@ class Beam:
         # A vector that is a unit vector up to rounding stays bit for bit what the file said.
         if abs(norm - 1.0) > 1e-12:
             direction = direction / norm
-        object.__setattr__(self, "direction", _vector(direction))
-        object.__setattr__(self, "polarization_normal", _vector(self.polarization_normal))
+        object.__setattr__(self, "direction", frozen(direction))
+        object.__setattr__(self, "polarization_normal", frozen(self.polarization_normal))
         if self.s0_at_scan_points is not None:
-            object.__setattr__(self, "s0_at_scan_points", _vector(self.s0_at_scan_points))
+            object.__setattr__(self, "s0_at_scan_points", frozen(self.s0_at_scan_points))
 
     @property
     def s0(self) -> np.ndarray:

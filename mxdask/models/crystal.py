@@ -10,6 +10,7 @@ import gemmi
 import numpy as np
 
 from mxdask.errors import MxdaskError
+from mxdask.models.arrays import frozen
 
 
 def orthogonalisation_matrix(cell: Any) -> np.ndarray:
@@ -78,10 +79,9 @@ class Crystal:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        real_space = np.array(self.real_space, dtype=np.float64).reshape(3, 3)
+        real_space = frozen(self.real_space, (3, 3))
         if not np.all(np.isfinite(real_space)) or abs(np.linalg.det(real_space)) < 1e-6:
             raise MxdaskError(f"crystal: real-space vectors {real_space.tolist()} do not span a cell")
-        real_space.setflags(write=False)
         object.__setattr__(self, "real_space", real_space)
         _operations_of_hall(self.space_group_hall)
 

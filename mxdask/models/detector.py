@@ -9,15 +9,10 @@ from typing import Any
 import numpy as np
 
 from mxdask.errors import MxdaskError
+from mxdask.models.arrays import frozen
 
 SIMPLE = "SimplePxMmStrategy"
 PARALLAX = "ParallaxCorrectedPxMmStrategy"
-
-
-def _vector(values: Any) -> np.ndarray:
-    array = np.array(values, dtype=np.float64)
-    array.setflags(write=False)
-    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +53,7 @@ class Panel:
 
     def __post_init__(self) -> None:
         for name in ("fast_axis", "slow_axis", "origin"):
-            value = _vector(getattr(self, name))
+            value = frozen(getattr(self, name))
             if value.shape != (3,) or not np.all(np.isfinite(value)):
                 raise MxdaskError(
                     f"detector panel {self.name!r}: {name} is {value.tolist()}, three finite numbers are needed; "
@@ -90,6 +85,11 @@ class Panel:
         return n / np.linalg.norm(n)
 
     @property
+    def outward(self) -> np.ndarray:
+        """(3,) the unit normal that points away from the sample."""
+        return self.normal if float(self.origin @ self.normal) > 0 else -self.normal
+
+    @property
     def distance(self) -> float:
         """mm from the sample to the panel's plane, along its normal (never negative)."""
         return abs(float(self.origin @ self.normal))
@@ -118,10 +118,7 @@ class Panel:
         """(n, 2) mm that the mean absorption point lies behind the surface point, along (fast, slow)."""
         ray = self.lab_coord(xy_mm)
         ray = ray / np.linalg.norm(ray, axis=-1, keepdims=True)
-        cosine = ray @ self.normal
-        if float(self.origin @ self.normal) < 0:
-            cosine = -cosine
-        path = self.thickness / cosine
+        path = self.thickness / (ray @ self.outward)
         length = 1.0 / self.mu - (path + 1.0 / self.mu) * np.exp(-self.mu * path)
         return np.stack([ray @ self.fast_axis, ray @ self.slow_axis], axis=-1) * length[..., None]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mxdask.errors import MxdaskError
+from mxdask.models.arrays import frozen
 
 IDENTITY = np.eye(3)
 
@@ -31,11 +32,10 @@ def rotation_matrix(axis: Any, angle: Any) -> np.ndarray:
     return np.cos(a) * IDENTITY + np.sin(a) * cross + (1 - np.cos(a)) * np.outer(u, u)
 
 
-def _frozen(values: Any, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.array(values, dtype=np.float64).reshape(shape)
+def _finite(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = frozen(values, shape)
     if not np.all(np.isfinite(array)):
         raise MxdaskError("goniometer: an axis or matrix is not finite; check the image header")
-    array.setflags(write=False)
     return array
 
 
@@ -67,18 +67,18 @@ class Goniometer:
         cls, rotation_axis: Any, fixed_rotation: Any = None, setting_rotation: Any = None, setting_points: Any = None
     ) -> Goniometer:
         """A goniometer known by its scan axis and the two constant rotations (default: none)."""
-        axis = _frozen(rotation_axis, (3,))
+        axis = _finite(rotation_axis, (3,))
         return cls(
             axis,
-            _frozen(IDENTITY if fixed_rotation is None else fixed_rotation, (3, 3)),
-            _frozen(IDENTITY if setting_rotation is None else setting_rotation, (3, 3)),
-            setting_rotation_at_scan_points=None if setting_points is None else _frozen(setting_points, (-1, 3, 3)),
+            _finite(IDENTITY if fixed_rotation is None else fixed_rotation, (3, 3)),
+            _finite(IDENTITY if setting_rotation is None else setting_rotation, (3, 3)),
+            setting_rotation_at_scan_points=None if setting_points is None else _finite(setting_points, (-1, 3, 3)),
         )
 
     @classmethod
     def multi_axis(cls, axes: Any, angles: Any, names: Any, scan_axis: int, setting_points: Any = None) -> Goniometer:
         """A goniometer known by its axes from crystal to base (n, 3), angles (n,) in degrees and the scan axis."""
-        axes, angles = _frozen(axes, (-1, 3)), _frozen(angles, (-1,))
+        axes, angles = _finite(axes, (-1, 3)), _finite(angles, (-1,))
         if len(axes) != len(angles) or not 0 <= scan_axis < len(axes):
             raise MxdaskError(f"goniometer: {len(axes)} axes, {len(angles)} angles, scan axis {scan_axis} do not fit")
         fixed, setting = IDENTITY, IDENTITY
@@ -87,8 +87,8 @@ class Goniometer:
         for axis, angle in zip(axes[scan_axis + 1 :], angles[scan_axis + 1 :], strict=True):
             setting = rotation_matrix(axis, np.deg2rad(angle)) @ setting
         return cls(
-            axes[scan_axis], _frozen(fixed, (3, 3)), _frozen(setting, (3, 3)), axes, angles, tuple(names), scan_axis,
-            None if setting_points is None else _frozen(setting_points, (-1, 3, 3)),
+            axes[scan_axis], _finite(fixed, (3, 3)), _finite(setting, (3, 3)), axes, angles, tuple(names), scan_axis,
+            None if setting_points is None else _finite(setting_points, (-1, 3, 3)),
         )  # fmt: skip
 
     @property
@@ -115,7 +115,7 @@ class Goniometer:
         return self.setting_rotation @ rotation_matrix(self.rotation_axis, phi) @ self.fixed_rotation
 
     def is_similar_to(self, other: Goniometer, tolerance: float = 1e-6) -> bool:
-        """DIALS' rule for sharing on import: all components of axes and rotations, and angles (degrees), within a tolerance."""
+        """DIALS' rule for sharing on import: components of axes and rotations, and angles (degrees), agree."""
         if self.is_multi_axis != other.is_multi_axis:
             return False
         if self.axes is not None and other.axes is not None:

@@ -9,6 +9,8 @@ from mxdask.scale.outlier_kernels import reject
 from mxdask.scale.params import OutlierRejection
 
 _SHELLS = 20
+# Odds of e^6 (400) to one are needed to say which of two is wrong.
+_LOG_ODDS = 6.0
 
 
 def find_outliers(
@@ -27,18 +29,47 @@ def find_outliers(
     return outlier.astype(bool)
 
 
-def too_strong(
-    intensity: np.ndarray, variance: np.ndarray, inverse_d2: np.ndarray, emax: float, epsilon: np.ndarray
+def discordant_pairs(
+    starts: np.ndarray, intensity: np.ndarray, variance: np.ndarray, level: np.ndarray, zmax: float, out: np.ndarray
 ) -> np.ndarray:
-    """(n,) bool, observations so strong for their resolution that they cannot be Bragg reflections: E² > emax².
+    """(n,) bool, the larger of two observations that contradict each other, where its size says that it is wrong.
+
+    Of two that are ``zmax`` standard deviations apart one is wrong. After Wilson, intensities as the larger are
+    e^(-difference/level) times as frequent as those as the smaller; that is the odds of the larger being right. It
+    goes where they are below e^-6; else both stay.
 
     Parameters
     ----------
-    intensity, variance : (n,) on the common scale; where the mean of a shell is below its noise, the noise counts.
+    starts : (m + 1,) as in :func:`find_outliers`.
+    intensity, variance, level : (n,) on the common scale; ``level`` from :func:`wilson_levels`.
+    out : (n,) bool, observations that do not count any more.
+    """
+    found = np.zeros(len(intensity), dtype=bool)
+    alive = np.flatnonzero(~out)
+    group = np.searchsorted(starts, alive, side="right") - 1
+    n = np.bincount(group, minlength=len(starts) - 1)
+    rows = alive[n[group] == 2].reshape(-1, 2)
+    if len(rows) == 0:
+        return found
+    difference = intensity[rows[:, 0]] - intensity[rows[:, 1]]
+    wrong = np.abs(difference) > zmax * np.sqrt(variance[rows].sum(axis=1))
+    wrong &= np.abs(difference) > _LOG_ODDS * level[rows[:, 0]]
+    found[np.where(difference > 0, rows[:, 0], rows[:, 1])[wrong]] = True
+    return found
+
+
+def wilson_levels(
+    intensity: np.ndarray, variance: np.ndarray, inverse_d2: np.ndarray, epsilon: np.ndarray
+) -> np.ndarray:
+    """(n,) mean intensity to expect of each observation: that of its shell, or the noise there where that is more.
+
+    Parameters
+    ----------
+    intensity, variance : (n,) on the common scale.
     epsilon : (n,) expected intensity relative to a general reflection.
     """
     if len(intensity) == 0:
-        return np.zeros(0, dtype=bool)
+        return np.zeros(0)
     edges = equal_volume_edges(
         1 / np.sqrt(inverse_d2.min() * (1 - 1e-6)), 1 / np.sqrt(inverse_d2.max() * (1 + 1e-6)), _SHELLS
     )
@@ -47,5 +78,4 @@ def too_strong(
     n = np.maximum(np.bincount(shell, minlength=_SHELLS), 1)
     mean = np.bincount(shell, value, _SHELLS) / n
     noise = np.bincount(shell, sigma, _SHELLS) / n
-    level = np.maximum(np.maximum(mean, noise), 1e-12)
-    return value > emax**2 * level[shell]
+    return epsilon * np.maximum(np.maximum(mean, noise), 1e-12)[shell]

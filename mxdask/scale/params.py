@@ -85,7 +85,9 @@ class OutlierRejection(StepParams):
     """Observations that do not agree with their equivalents."""
 
     outlier_rejection: Literal["standard", "simple", "none"] = Field(
-        "standard", description="standard: the worst one is taken out and the mean made anew; simple: one pass"
+        "standard",
+        description="standard: the worst one is taken out and the mean made anew, of pairs the improbable one; "
+        "simple: one pass",
     )
     outlier_zmax: float = Field(6.0, gt=0, description="deviation, in standard deviations, that rejects")
     emax: float = Field(10.0, gt=0, description="normalised amplitude |E| that rejects")

@@ -20,6 +20,9 @@ COLUMNS = (
     "s1", "intensity.prf.value", "intensity.prf.variance", "intensity.sum.value", "intensity.sum.variance",
 )  # fmt: skip
 
+# No counts are larger than this: such a number is damage, and one would spoil the means of all crystals.
+_LARGEST = 1e15
+
 
 @dataclass(frozen=True)
 class Whole:
@@ -107,7 +110,7 @@ def prepare(
     partiality = part["partiality"] if "partiality" in part else np.ones(len(part))
     factor = lp_qe_factor(part)
     raw = part["intensity.sum.value"] / partiality if "sum" in kinds else part["intensity.prf.value"]
-    xyz = part["xyzobs.px.value" if "xyzobs.px.value" in part else "xyzcal.px"]
+    xyz = _position(part)
     model, known = choose_model(experiment, params, part["d"], xyz[:, :2]), None
     if experiment.scaling_model is not None and not params.overwrite_existing_models:
         model, known = ScalingModel.from_dict(experiment.scaling_model, model)
@@ -129,9 +132,10 @@ def _suitable(
         if f"intensity.{kind}.value" in table:
             value, variance = table[f"intensity.{kind}.value"], table[f"intensity.{kind}.variance"]
             with np.errstate(invalid="ignore"):
-                good = table.has_flags(flag) & np.isfinite(value) & (variance > 0)
+                good = table.has_flags(flag) & (np.abs(value) < _LARGEST) & (variance > 0) & (variance < _LARGEST**2)
                 integrated |= good & (value >= cut.min_isigi * np.sqrt(np.maximum(variance, 0)))
     keep = integrated & np.any(table["miller_index"] != 0, axis=1)
+    keep &= np.isfinite(table["d"]) & (table["d"] > 0) & np.all(np.isfinite(_position(table)), axis=1)
     if "partiality" in table:
         keep &= table["partiality"] >= max(cut.partiality_cutoff, 1e-6)
     keep &= efficiency(table) > 0
@@ -143,10 +147,15 @@ def _suitable(
     if cut.exclude_ice_rings:
         user &= ~table.has_flags(Flag.IN_POWDER_RING)
     if excluded:
-        image = np.floor(table["xyzobs.px.value"][:, 2]).astype(np.int64) + 1
+        image = np.floor(np.nan_to_num(_position(table)[:, 2])).astype(np.int64) + 1
         for first, last in excluded:
             user &= (image < first) | (image > last)
     return np.flatnonzero(keep & user), user
+
+
+def _position(table: ReflectionTable) -> np.ndarray:
+    """(n, 3) where the reflections were observed, or predicted where that is all there is: px, px, image."""
+    return table["xyzobs.px.value" if "xyzobs.px.value" in table else "xyzcal.px"]
 
 
 def _both_kinds(part: ReflectionTable, kinds: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from mxdask.scale.combine import choose_i_mid
 from mxdask.scale.design import starts_of
 from mxdask.scale.error_model import START, ErrorModel, refine_error_model
 from mxdask.scale.expectation import Counting, Variances, expected_intensities, resolution_shells
-from mxdask.scale.outliers import find_outliers, too_strong
+from mxdask.scale.outliers import discordant_pairs, find_outliers, wilson_levels
 from mxdask.scale.params import Params, ScalingOptions
 from mxdask.scale.pool import Pool
 from mxdask.scale.refine import (
@@ -30,7 +30,7 @@ from mxdask.text import text_table
 
 _log = logging.getLogger(__name__)
 
-# A scale smaller than this (relative to the mean of all) says nothing about its crystal.
+# A scale smaller than this (relative to the middle one of all crystals) says nothing about its crystal.
 _SMALLEST_SCALE = 1e-3
 # A crystal whose scale is less than this many standard deviations from zero does not diffract.
 _MIN_SIGNIFICANCE = 3.0
@@ -161,20 +161,19 @@ class Scaling:
 
     def reject(self) -> None:
         """Outliers among all observations, found anew."""
-        variance = self.variance()
+        options, asu = self.params.outlier, self.pool.asu
         usable = np.flatnonzero(self.g > 0)
-        g, asu = self.g[usable], self.pool.asu
-        strong = too_strong(
-            self.intensity[usable] / g, variance[usable] / g**2, self.pool.inverse_d2[usable],
-            self.params.outlier.emax, asu.epsilon[asu.group[usable]],
-        )  # fmt: skip
+        g = self.g[usable]
+        value, variance = self.intensity[usable] / g, self.variance()[usable] / g**2
+        level = wilson_levels(value, variance, self.pool.inverse_d2[usable], asu.epsilon[asu.group[usable]])
         self.outlier = np.zeros(len(self.pool), dtype=bool)
-        self.outlier[usable[strong]] = True
-        rest = usable[~strong]
-        found = find_outliers(
-            starts_of(self.group[rest]), self.intensity[rest], variance[rest], self.g[rest],
-            self.params.outlier,
-        )  # fmt: skip
+        ordinary = value <= options.emax**2 * level
+        self.outlier[usable[~ordinary]] = True
+        rest, value, variance, level = usable[ordinary], value[ordinary], variance[ordinary], level[ordinary]
+        starts = starts_of(self.group[rest])
+        found = find_outliers(starts, value, variance, np.ones(len(rest)), options)
+        if options.outlier_rejection == "standard":
+            found |= discordant_pairs(starts, value, variance, level, options.outlier_zmax, found)
         self.outlier[rest[found]] = True
 
     def choose_intensities(self) -> None:
@@ -229,7 +228,7 @@ class Scaling:
         fit = Fit(self.parameters, self.fit.blocks, self.fit.target, self.fit.start_target, self.fit.n_observations, 0)
         relative = covariances(layout, fit, self.restraints, relative=True)
         g_variance = factor_variances(self.pool.design, layout, fit, relative, self.g)
-        excluded = ~(self.g > _SMALLEST_SCALE)
+        excluded = ~(self.g > _SMALLEST_SCALE * self._usual_scale())
         of_g = np.where(excluded, 0.0, g_variance / np.where(excluded, 1.0, self.g) ** 2)
         variance = self.variance() + self.expected**2 * of_g
         _log.info(_rounds_table(self.rounds))
@@ -238,6 +237,15 @@ class Scaling:
             self.intensity, variance, self.g, g_variance, self.outlier & ~excluded, excluded, self.error_models,
             self.i_mid, self.trials, self.rounds,
         )  # fmt: skip
+
+    def _usual_scale(self) -> float:
+        """Middle one of the crystals' mean scales; the mean, which is 1, where a few crystals are far below the others.
+
+        One crystal in other units must not make all others look as if they did not diffract.
+        """
+        n = len(self.pool.layout.models)
+        count = np.maximum(np.bincount(self.pool.experiment, minlength=n), 1)
+        return min(float(np.median(np.bincount(self.pool.experiment, np.maximum(self.g, 0.0), n) / count)), 1.0)
 
     def _refinable(self) -> np.ndarray:
         """Observations the parameters are refined on: whole, no outliers, in groups of two or more with signal."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Failed, Flow
+from mxdask.flow.memory import give_back
 from mxdask.intensity.asu import count_possible
 from mxdask.intensity.cells import common_space_group, median_cell
 from mxdask.intensity.estimate_resolution import estimate_resolution
@@ -70,6 +71,13 @@ def run(
         lost |= {p: "taken out by ΔCC½" for i, p in enumerate(positions) if i not in left}
         positions = [positions[i] for i in left]
     del scaling
+    good = ~scaled.outlier & ~scaled.excluded
+    used = np.bincount(pool.experiment[good], minlength=len(positions))
+    lost |= {
+        p: "all its observations are outliers or have no usable scale"
+        for p, n in zip(positions, used, strict=True)
+        if n == 0
+    }
     for position in lost:
         _log.warning("%s is left out: %s", experiments[position].name, lost[position])
     rows = {
@@ -80,7 +88,6 @@ def run(
         e = experiments[position]
         rows[position] = {"sweep": e.name, "identifier": e.identifier, "status": "failed", "reason": reason}
     out = _scaled_table(table, len(experiments), wholes, pool, scaled, positions)
-    good = ~scaled.outlier & ~scaled.excluded
     hkl = np.where(pool.asu.plus[:, None], pool.asu.hkl, -pool.asu.hkl)  # keeps Friedel mates apart
     data = Unmerged.of(
         hkl[good], (scaled.intensity / scaled.g)[good], (scaled.variance / scaled.g**2)[good], cell, space_group
@@ -174,6 +181,7 @@ def _pooled(
         raise MxdaskError(f"none of {len(prepared)} crystals can be scaled: {reasons}")
     pool = pool_crystals([p for p in prepared if isinstance(p, Prepared)], space_group, params.anomalous)
     prepared.clear()
+    give_back()
     return pool, wholes, positions, lost
 
 

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import gemmi
 import numpy as np
 
 from mxdask.masks import MaskParams, Region, generate_mask
 from mxdask.masks import params as masks
 from mxdask.models import Beam, Detector, Panel
 from mxdask.spots.params import Filter, Untrusted
-
-# Hexagonal ice: P6₃/mmc, Å and degrees.
-_ICE_CELL = gemmi.UnitCell(4.498, 4.498, 7.338, 90, 90, 120)
-_ICE_GROUP = gemmi.SpaceGroup("P 63/m m c")
 
 
 def pixel_mask(panel: Panel, number: int, beam: Beam | None, params: Filter) -> np.ndarray:
@@ -58,11 +53,3 @@ def pixel_d_star_sq(panel: Panel, beam: Beam, *, parallax: bool = True, at: floa
         q = ray * (wavenumber / np.linalg.norm(ray, axis=1, keepdims=True)) - s0
         out[y] = np.einsum("ij,ij->i", q, q)
     return out
-
-
-def ice_rings(d_star_sq_max: float) -> list[float]:
-    """1/d² (Å⁻²) of the rings of hexagonal ice, ascending."""
-    if d_star_sq_max <= 0:
-        return []
-    hkl = gemmi.make_miller_array(_ICE_CELL, _ICE_GROUP, d_star_sq_max**-0.5)
-    return sorted({round(float(_ICE_CELL.calculate_1_d2(list(h))), 9) for h in hkl})

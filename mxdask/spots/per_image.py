@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mxdask.geometry.mapping import wave_vectors
+from mxdask.lattice.powder import ice_lines, near_lines
 from mxdask.models import Experiment
-from mxdask.spots.masking import ice_rings
 from mxdask.spots.resolution import distl_method_1, distl_method_2, resolution_from_intensities
 from mxdask.table import ReflectionTable
 
@@ -64,10 +64,8 @@ def spot_data(experiment: Experiment, table: ReflectionTable) -> SpotData:
     panel, xyz = table["panel"].astype(np.int64), table["xyzobs.px.value"]
     s1 = wave_vectors(experiment.beam, experiment.detector, panel, experiment.detector.pixel_to_mm(panel, xyz[:, :2]))
     d_star_sq = ((s1 - experiment.beam.s0) ** 2).sum(axis=1)
-    ice = np.zeros(len(table), dtype=bool)
-    if len(table):
-        for centre in ice_rings(float(d_star_sq.max()) + _ICE_HALF_WIDTH):
-            ice |= np.abs(d_star_sq - centre) < _ICE_HALF_WIDTH
+    d_min = 1 / np.sqrt(d_star_sq.max(initial=0.0) + _ICE_HALF_WIDTH)
+    ice = near_lines(d_star_sq, ice_lines(d_min), _ICE_HALF_WIDTH)
     value, variance = table["intensity.sum.value"], table["intensity.sum.variance"]
     known = np.isfinite(xyz).all(axis=1) & (d_star_sq > 0)
     data = SpotData(np.floor(np.where(known, xyz[:, 2], 0.0)).astype(np.int64), d_star_sq, value, variance, ice)

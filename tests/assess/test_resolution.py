@@ -92,3 +92,17 @@ def test_insignificant_bins_count_where_the_others_would_call_all_data_good() ->
     pairs = np.where(s < 0.3, 200.0, 20.0)
     found = correlation_limit(edges, cc, pairs, 0.3)
     assert found is not None and found.d_min == pytest.approx(0.3**-0.5, abs=0.05)
+
+
+def test_a_curve_that_never_falls_gives_way_to_all_bins() -> None:
+    """One significant bin is below the limit, but noise made those beyond it come out high."""
+    edges = 1 / np.sqrt(np.linspace(0.01, 0.5, 51))
+    s = 1 / edges[1:] ** 2
+    pairs = np.where(s < 0.3, 200.0, 12.0)
+    true = 0.5 * (1 - np.tanh((s - 0.3) / 0.08))
+    cc = true + np.where(s < 0.3, 0.0, np.where(np.arange(50) % 2, -0.5, 0.5))
+    cc[20] = 0.28
+    found = correlation_limit(edges, cc, pairs, 0.3)
+    every = correlation_limit(edges, cc, pairs, 0.3, significance=None)
+    assert found is not None and every is not None
+    assert found.d_min == every.d_min == pytest.approx(0.334**-0.5, abs=0.06)

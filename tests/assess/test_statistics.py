@@ -13,9 +13,9 @@ from mxdask.assess import damage_analysis, distribution, merging
 from mxdask.errors import ParameterError
 from mxdask.intensity import damage
 from mxdask.intensity.further_statistics import further_statistics, normal_slope
-from mxdask.intensity.merging import Means, Merged, Unmerged
+from mxdask.intensity.merging import Means, Merged, Unmerged, merge
 from mxdask.intensity.pair_kernels import add_pairs
-from mxdask.intensity.statistics import shell_edges
+from mxdask.intensity.statistics import merging_statistics, shell_edges
 from mxdask.intensity.twinning import britton, h_test, twin_tests
 from mxdask.intensity.wilson import sum_of_squares, wilson_plot
 
@@ -140,10 +140,10 @@ def test_anisotropic_fall_off_is_seen() -> None:
 TETRAGONAL, P4 = gemmi.UnitCell(60, 60, 70, 90, 90, 90), gemmi.SpaceGroup("P 4")
 
 
-def twinned(alpha: float) -> Merged:
+def twinned(alpha: float, seed: int = 2) -> Merged:
     """Intensities of P4 crystals twinned by a two-fold along a."""
     hkl = gemmi.make_miller_array(TETRAGONAL, P4, 2.2, 9.0, True).astype(np.int32)
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(seed)
     true = rng.exponential(size=len(hkl)) * 100
     value = {tuple(h): v for h, v in zip(hkl.tolist(), true, strict=True)}
     asu, ops = gemmi.ReciprocalAsu(P4), P4.operations()
@@ -168,6 +168,30 @@ def test_l_test_tells_twins_from_single_crystals() -> None:
     assert perfect.mean_abs_L == pytest.approx(0.375, abs=0.015) and "is twinned" in perfect.verdict
     assert single.mean_L_squared == pytest.approx(1 / 3, abs=0.02)
     assert "twin law" in distribution.twinning_text(single) and "<svg" in distribution.twinning_page(single)
+
+
+def test_ten_single_crystals_are_not_taken_for_twins_and_ten_twins_are_found() -> None:
+    verdicts = [twin_tests(twinned(a, seed), TETRAGONAL, P4, 3.0).verdict for a in (0.0, 0.3) for seed in range(10)]
+    assert all("no twinning" in v for v in verdicts[:10])
+    assert all("is twinned" in v for v in verdicts[10:])
+
+
+def test_an_anomalous_scatterer_shows_in_the_statistics_and_is_no_twin() -> None:
+    rng = np.random.default_rng(4)
+    hkl = gemmi.make_miller_array(TETRAGONAL, P4, 3.0, 20.0, True).astype(np.int32)
+    true = rng.exponential(size=len(hkl)) * 100
+    change = 1 + 0.08 * rng.normal(size=len(hkl))
+    both, value = np.concatenate([hkl, -hkl]), np.concatenate([true * change, true * (2 - change)])
+    both, value = np.repeat(both, 4, axis=0), np.repeat(value, 4)
+    sigma = 0.02 * value + 1.0
+    data = Unmerged.of(both, value + sigma * rng.normal(size=len(value)), sigma**2, TETRAGONAL, P4)
+    edges = shell_edges(data, 1)
+    _, overall = merging_statistics(data, edges)
+    _, more = further_statistics(data, edges)
+    assert overall.CC_anom[0] > 0.8
+    assert more.anomalous_slope[0] > 2
+    assert overall.anomalous_completeness[0] == pytest.approx(100)
+    assert "no twinning" in twin_tests(merge(data), TETRAGONAL, P4, 3.0).verdict
 
 
 def test_no_twin_law_in_the_lattices_own_group() -> None:

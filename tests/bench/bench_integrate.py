@@ -3,10 +3,10 @@
     python tests/bench/bench_integrate.py FOLDER...
 
 Every folder holds refined.expt and refined.refl. Prints ratios, asserts nothing. Every figure is the least of several
-runs. "per further reflection" is the difference in CPU seconds between all reflections and those of low resolution,
-over the difference in their number, so start-up and decoding drop out. "decoding" is the CPU time of reading every
-frame once, as part of our whole command's. DIALS runs with nproc=2, mxdask with its defaults. Memory is that of the
-process started (of DIALS' workers the largest counts).
+runs. "per further reflection" is the difference in CPU seconds between all reflections and the third of lowest
+resolution, over the difference in their number: both read the same frames, so start-up and decoding drop out.
+"decoding" is the CPU time of reading every frame once, as part of our whole command's. DIALS runs with nproc=2, mxdask
+with its defaults. Memory is the peak over all processes of a command (see process_memory.py).
 """
 
 from __future__ import annotations
@@ -14,60 +14,41 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import hdf5plugin
 import numpy as np
+from process_memory import Usage, watch
 
 from mxdask.images import open_stack
 from mxdask.io.expt import read_expt
 from mxdask.io.refl import read_refl
 
-MEMORY = """
-import os, resource, subprocess, sys
-code = subprocess.call(sys.argv[1:])
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print("COST", used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
-sys.exit(code)
-"""
+LOW = 1 / 3  # part of the reflections that the short runs integrate
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one command: wall and CPU seconds (children included), MB of its largest process, reflections written."""
+    """Of one command: the least of each figure over its runs, and d (Å) of the reflections it wrote."""
 
-    wall: float
-    cpu: float
-    memory: float
-    reflections: int
+    used: Usage
+    d: np.ndarray
 
 
-def cost(command: list[str], folder: Path) -> Cost:
+def cost(command: list[str], folder: Path, repeats: int) -> Cost:
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
     environment = kept | {"HDF5_PLUGIN_PATH": hdf5plugin.PLUGIN_PATH, "OMP_NUM_THREADS": "1"}
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, *command], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    wall = time.perf_counter() - start
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command[:3])}\n{(done.stdout + done.stderr)[-2000:]}")
-    cpu, memory = (float(v) for v in done.stdout.rsplit("COST", 1)[1].split())
-    return Cost(wall, cpu, memory, len(read_refl(folder / "integrated.refl")))
-
-
-def least(command: list[str], folder: Path, repeats: int) -> Cost:
-    """The least of each figure."""
-    runs = [cost(command, folder) for _ in range(repeats)]
-    best = [min(getattr(r, name) for r in runs) for name in ("wall", "cpu", "memory")]
-    return Cost(*best, runs[0].reflections)
+    runs = []
+    for _ in range(repeats):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        runs.append(watch(command, folder, environment))
+    least = Usage(*(min(getattr(run, f.name) for run in runs) for f in fields(Usage)))
+    return Cost(least, read_refl(folder / "integrated.refl")["d"])
 
 
 def decoding(refined: Path) -> float:
@@ -81,34 +62,36 @@ def decoding(refined: Path) -> float:
     return time.process_time() - start
 
 
-def row(folder: Path, scratch: Path, repeats: int) -> list[object]:
+def row(folder: Path, scratch: Path, repeats: int, repeats_dials: int) -> dict[str, object]:
     files = [str((folder / name).resolve()) for name in ("refined.expt", "refined.refl")]
-    spots = read_refl(files[1])
-    low = float(np.quantile(spots["d"], 0.7)) if "d" in spots else 3.0
-    part = [f"prediction.d_min={low:.2f}"]
     ours, theirs = [sys.executable, "-m", "mxdask", "integrate", *files], ["dials.integrate", *files, "nproc=2"]
-    a, a_part = least(ours, scratch / "ours", repeats), least([*ours, *part], scratch / "ours", repeats)
-    b, b_part = least(theirs, scratch / "dials", repeats), least([*theirs, *part], scratch / "dials", repeats)
-    per = [(x.cpu - y.cpu) / max(1, x.reflections - y.reflections) for x, y in ((a, a_part), (b, b_part))]
-    return [
-        folder.name, a.reflections, a.cpu, b.cpu, b.cpu / a.cpu, a.wall, b.wall, a.memory, b.memory,
-        a.memory / b.memory, per[0] * 1e6, per[1] * 1e6, per[1] / per[0], 1 / per[0],
-        decoding(Path(files[0])) / a.cpu,
-    ]  # fmt: skip
+    a = cost(ours, scratch / "ours", repeats)
+    part = f"prediction.d_min={np.quantile(a.d, 1 - LOW):.3f}"
+    a_part = cost([*ours, part], scratch / "ours", repeats)
+    b = cost(theirs, scratch / "dials", repeats_dials)
+    b_part = cost([*theirs, part], scratch / "dials", repeats_dials)
+    per = [1e6 * (x.used.cpu - y.used.cpu) / max(1, len(x.d) - len(y.d)) for x, y in ((a, a_part), (b, b_part))]
+    out: dict[str, object] = {"set": folder.name, "reflections": len(a.d), "DIALS' reflections": len(b.d)}
+    out |= {"of these at low resolution": len(a_part.d), "DIALS' at low resolution": len(b_part.d)}
+    names = {"cpu": "CPU s", "wall": "wall s", "pss": "PSS MB", "alone": "PSS if alone MB", "largest": "largest RSS MB"}
+    for field, name in names.items():
+        mine, other = getattr(a.used, field), getattr(b.used, field)
+        out |= {name: mine, f"DIALS' {name}": other, f"{name}, DIALS' / ours": other / mine}
+    out |= {"µs per further reflection": per[0], "DIALS' µs": per[1], "ratio": per[1] / per[0]}
+    return out | {"reflections/s per core": 1e6 / per[0], "decoding": decoding(Path(files[0])) / a.used.cpu}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats-dials", type=int, default=2)
     words = parser.parse_args()
-    header = ["set", "reflections", "CPU s", "DIALS", "ratio", "wall s", "DIALS", "MB", "DIALS", "part",
-              "µs per further reflection", "DIALS", "ratio", "reflections/s per core", "decoding"]  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
-        rows = [row(folder, Path(scratch), words.repeats) for folder in words.folders]
-    for name, *values in zip(header, *rows, strict=True):
-        shown = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in values]
-        print("  ".join([name.ljust(28), *(word.rjust(12) for word in shown)]))
+        rows = [row(folder, Path(scratch), words.repeats, words.repeats_dials) for folder in words.folders]
+    for name in rows[0]:
+        shown = [f"{v:.3g}" if isinstance(v := r[name], float) else str(v) for r in rows]
+        print("  ".join([name.ljust(34), *(word.rjust(12) for word in shown)]))
 
 
 if __name__ == "__main__":

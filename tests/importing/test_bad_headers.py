@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from mutations import with_value
 from nxmx_writer import write_data, write_master
 
 from mxdask.flow import Flow
@@ -21,16 +22,6 @@ OMEGA = "entry/sample/transformations/omega"
 MODULE = "entry/instrument/detector/module/"
 
 Change = Callable[[h5py.File], Any]
-
-
-def value(path: str, new: Any) -> Change:
-    def change(file: h5py.File) -> None:
-        attributes = dict(file[path].attrs)
-        del file[path]
-        file[path] = new
-        file[path].attrs.update(attributes)
-
-    return change
 
 
 def vector(path: str, new: Any) -> Change:
@@ -48,15 +39,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (value(WAVELENGTH, np.nan), "wavelength nan"),
-        (value(WAVELENGTH, -1.0), "wavelength -1.0"),
-        (value(WAVELENGTH, "long"), "header holds something unexpected"),
-        (value(WAVELENGTH, np.zeros(0)), "header holds something unexpected"),
-        (value(OMEGA, np.full(6, np.nan)), "oscillation"),
-        (value(OMEGA, np.zeros(0)), "0 values"),
-        (value(MODULE + "data_size", [20]), "header holds something unexpected"),
-        (value(MODULE + "fast_pixel_direction", [0.0]), "above zero"),
-        (value(MODULE + "fast_pixel_direction", [np.nan]), "above zero"),
+        (with_value(WAVELENGTH, np.nan), "wavelength nan"),
+        (with_value(WAVELENGTH, -1.0), "wavelength -1.0"),
+        (with_value(WAVELENGTH, "long"), "header holds something unexpected"),
+        (with_value(WAVELENGTH, np.zeros(0)), "header holds something unexpected"),
+        (with_value(OMEGA, np.full(6, np.nan)), "oscillation"),
+        (with_value(OMEGA, np.zeros(0)), "0 values"),
+        (with_value(MODULE + "data_size", [20]), "header holds something unexpected"),
+        (with_value(MODULE + "fast_pixel_direction", [0.0]), "above zero"),
+        (with_value(MODULE + "fast_pixel_direction", [np.nan]), "above zero"),
         (vector(MODULE + "slow_pixel_direction", [0.0, 0.0, 0.0]), "not all zero"),
         (vector(OMEGA, [1.0, 0.0]), "three numbers"),
         (vector(OMEGA, [np.nan, 0.0, 0.0]), "not all zero"),

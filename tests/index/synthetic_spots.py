@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mxdask.geometry.predict_all import predict_all
-from mxdask.index.max_cell import ice_rings
+from mxdask.lattice.powder import ice_lines
 from mxdask.models import (
     Beam,
     Crystal,
@@ -186,7 +186,7 @@ def _ice_spots(experiment: Experiment, count: int, rng: np.random.Generator) -> 
     """(count, 3) positions (px, px, frame) at random on the rings of ice."""
     if count == 0:
         return np.zeros((0, 3))
-    rings = np.sqrt(ice_rings(1.9))
+    rings = np.sqrt(ice_lines(1.9))
     theta = np.arcsin(0.5 * experiment.beam.wavelength * rng.choice(rings, count))
     turn = rng.uniform(0, 2 * np.pi, count)
     distance = experiment.detector[0].distance

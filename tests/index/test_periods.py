@@ -11,13 +11,14 @@ from mxdask.index import fft1d, fft3d
 from mxdask.index.candidates import detector_shift, evaluate_known
 from mxdask.index.known_symmetry import primitive_rows
 from mxdask.index.lattices import same_lattice
-from mxdask.index.max_cell import boxes_overlap, estimate_max_cell, ice_rings, on_ice_ring
+from mxdask.index.max_cell import boxes_overlap, estimate_max_cell, on_ice_ring
 from mxdask.index.orientation import directions_of_known_length, hemisphere, orientations
 from mxdask.index.params import Fft3d, Indexing, MaxCellEstimation, RealSpaceGridSearch
 from mxdask.index.periods import power, sharpen
 from mxdask.index.prepare import split_sweeps
 from mxdask.index.spots import SweepSpots
 from mxdask.index.tasks import spots_of
+from mxdask.lattice.powder import ice_lines
 from mxdask.models import ExperimentList
 from mxdask.table import ReflectionTable
 
@@ -125,7 +126,7 @@ def test_overlapping_boxes_against_all_pairs() -> None:
 
 
 def test_ice_rings_of_hexagonal_ice() -> None:
-    spacing = 1 / np.sqrt(ice_rings(1.9))
+    spacing = 1 / np.sqrt(ice_lines(1.9))
     for d in (3.895, 3.669, 3.438, 2.671, 2.249, 2.072, 1.948, 1.918):  # the rings every crystallographer knows
         assert np.abs(spacing - d).min() < 0.006
     assert on_ice_ring(np.array([[1 / 3.669, 0, 0], [1 / 3.1, 0, 0]])).tolist() == [True, False]

@@ -164,9 +164,12 @@ def spots_of(p: PredictedReflections, intensity: np.ndarray, experiment: Experim
     )  # fmt: skip
 
 
-def make_sweep(seed: int = 1, background: float = 0.4, n_images: int = 30, weak: float = 1.0) -> Sweep:
-    experiment = make_experiment(n_images)
-    p = predict_all(experiment, padding=1.0)
+def make_sweep(
+    seed: int = 1, background: float = 0.4, n_images: int = 30, weak: float = 1.0, d_min: float | None = None,
+    cell: tuple[float, ...] = (50, 56, 62, 90, 95, 90),
+) -> Sweep:  # fmt: skip
+    experiment = make_experiment(n_images, cell=cell)
+    p = predict_all(experiment, d_min=d_min, padding=1.0)
     rng = np.random.default_rng(seed)
     intensity = weak * 10 ** rng.uniform(0.5, 4.0, len(p))
     frames = rng.poisson(expected_frames(experiment, p, intensity, background)).astype(np.uint16)

@@ -220,9 +220,9 @@ def test_wedges_of_a_few_images_borrow_profiles(sweep, serve, caplog: pytest.Log
     assert [row["own_widths"] for row in summary["rows"]] == [True, True, True, False, False]
     assert caplog.text.count("its reference profile starts from those of") == 4
     for i in range(1, 5):
-        t = table.select((table["id"] == i) & table.has_flags(Flag.INTEGRATED_PRF))
+        t = table.select((table["id"] == i) & table.has_flags(Flag.INTEGRATED_PRF) & (table["partiality"] > 0.1))
         pull = (t["intensity.prf.value"] - truth(sweep, t)) / np.sqrt(t["intensity.prf.variance"])
-        assert len(pull) > 30 and abs(np.median(pull)) < 0.5
+        assert len(pull) > 20 and abs(np.median(pull)) < 0.5
         assert 0.7 < 0.7413 * np.subtract(*np.percentile(pull, [75, 25])) < 1.5
 
 
@@ -316,6 +316,20 @@ def test_lattices_on_one_sweep_share_one_read_and_do_not_depend_on_blocks(sweep,
     cut = two_lattices("block.size=11")
     for name in whole:
         assert np.array_equal(whole[name], cut[name]), name
+
+
+def test_neighbours_in_the_boxes_of_a_dense_lattice_do_not_raise_the_background(serve, simulate, monkeypatch) -> None:
+    dense = simulate.make_sweep(seed=4, n_images=20, cell=(85, 95, 105, 90, 95, 90), d_min=4.5)
+    serve(dense)
+    found = {}
+    for left_out in (True, False):
+        table = integrate(dense, "d_min=4.5")[1]
+        used = table["num_pixels.background_used"] / table["num_pixels.background"]
+        found[left_out] = np.mean(used), np.mean(table["background.mean"]) - 0.4, np.mean(pulls(dense, table, "sum"))
+        monkeypatch.setattr("mxdask.integrate.measure.leave_out_neighbours", lambda *_: None)
+    assert found[True][0] < 0.95 < found[False][0] == 1.0
+    assert abs(found[True][1]) < 0.5 * found[False][1]
+    assert abs(found[True][2]) < 0.08 and found[False][2] < -0.1
 
 
 def test_a_broad_powder_ring_is_marked_and_hardly_biases(sweep, serve) -> None:

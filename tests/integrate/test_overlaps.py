@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mxdask.integrate.foreground import ForegroundPixels, starts
-from mxdask.integrate.overlaps import Extent, Neighbours, find_neighbours, touched_by_neighbours
+from mxdask.integrate.overlap_kernels import leave_out_neighbours
+from mxdask.integrate.overlaps import Around, Extent, Neighbours, find_around, find_neighbours, touched_by_neighbours
 
 S0 = np.array([0.0, 0.0, -1.0])
 
@@ -20,7 +21,7 @@ def test_neighbours_are_all_pairs_that_touch() -> None:
     rng = np.random.default_rng(1)
     own, other = (
         Extent(
-            rays(n, seed), np.sort(rng.integers(0, 20, (n, 2)), axis=1) + [0, 1], rng.random(n), rng.random(n),
+            rays(n, seed), np.zeros(n, int), np.zeros((n, 2)), np.sort(rng.integers(0, 20, (n, 2)), axis=1) + [0, 1], rng.random(n), rng.random(n),
             np.full(n, reach), np.full(n, s)
         )
         for n, seed, reach, s in ((60, 2, 2e-3, 1e-3), (40, 3, 3e-3, 4e-3))
@@ -65,3 +66,57 @@ def test_pixels_nearer_to_the_neighbour_are_left_out_on_its_images_only() -> Non
     assert out.sum() > 3
     assert np.all(counts[0] == 1) and np.all((counts[1:] == -1) == out)
     assert np.all(pixels.counts[147:] == 1)
+
+
+def extent_at(xy: np.ndarray, images: np.ndarray, panel: np.ndarray, delta_b: float) -> Extent:
+    n = len(xy)
+    return Extent(rays(n, 0), panel, xy, images, np.zeros(n), np.ones(n), np.full(n, delta_b), np.ones(n))
+
+
+def test_spots_around_are_all_that_reach_into_a_box_on_its_images() -> None:
+    rng = np.random.default_rng(9)
+    panels = [rng.integers(0, 2, n) for n in (150, 90)]
+    images = [np.sort(rng.integers(0, 12, (n, 2)), axis=1) for n in (150, 90)]
+    own, other = (
+        extent_at(rng.uniform(0, 100, (n, 2)), i, p, s)
+        for n, i, p, s in zip((150, 90), images, panels, (1e-3, 2e-3), strict=True)
+    )
+    half = 6  # 3 pixels per 1e-3 in the foreground, boxes twice as large
+    box = np.zeros((150, 6), np.int32)
+    box[:, [0, 2]], box[:, [1, 3]] = np.floor(own.xy) - half, np.floor(own.xy) + half
+    box[:, 4:] = own.images
+    found = find_around(own, box, [other])
+    for i in range(150):
+        expected = []
+        for extent, first, radius in ((own, 0, 3.0), (other, 150, 6.0)):
+            for j in range(len(extent.xy)):
+                near = np.all(extent.xy[j] + radius > box[i, [0, 2]]) and np.all(extent.xy[j] - radius < box[i, [1, 3]])
+                together = min(own.images[i, 1], extent.images[j, 1]) > max(own.images[i, 0], extent.images[j, 0])
+                if near and together and extent.panel[j] == own.panel[i] and not (first == 0 and i == j):
+                    expected.append(first + j)
+        assert sorted(found.index[found.start[i] : found.start[i + 1]].tolist()) == expected
+    assert len(found.index) > 100
+    part = found.select(np.array([7, 3]))
+    assert np.array_equal(part.index[: part.start[1]], found.index[found.start[7] : found.start[8]])
+
+
+def test_background_pixels_of_neighbours_are_left_out_on_their_images_only() -> None:
+    gy, gx = np.indices((21, 21))
+    inside = (np.hypot(gx - 10, gy - 10) <= 5).astype(np.uint8)
+    values = np.arange(3 * 441, dtype=np.int32)
+    values[5] = -(2**31)  # not a measurement
+    box = np.array([[100, 121, 200, 221, 7, 10]], dtype=np.int32)
+    around = Around(
+        np.array([0, 1]), np.array([0], np.int32), np.array([1e-3]), np.array([[118.0, 212.5]]), np.array([[8, 30]]),
+        np.array([0.8e-3]),
+    )  # fmt: skip
+    marked = values.copy()
+    leave_out_neighbours(
+        box, np.array([0, 441]), inside.ravel(), np.array([0, 3 * 441]), marked, around.start, around.index,
+        around.delta_b, around.spot_xy, around.spot_images, around.spot_delta_b,
+    )  # fmt: skip
+    out = (marked != values).reshape(3, 21, 21)
+    distance = np.hypot(gx - 17.5, gy - 12.0)
+    assert not out[0].any() and np.array_equal(out[1], out[2])
+    assert np.all(out[1][(distance < 3.8) & (inside == 0)]) and not np.any(out[1][(distance > 4.4) | (inside == 1)])
+    assert np.array_equal(-1 - marked[marked != values], values[marked != values])

@@ -81,8 +81,7 @@ def test_gathering_and_summation_equal_numpy(sweep) -> None:
     plane, offset = starts(area), starts(area * (box[:, 5] - box[:, 4]))
     values = np.empty(offset[-1], np.int32)
     for z in range(len(frames)):
-        rows = np.flatnonzero((box[:, 4] <= z) & (z < box[:, 5]))
-        copy_frame(frames[z], good, 0.0, 60000.0, z, rows, box, offset, values)
+        copy_frame(frames[z], good, 0, 60000, z, 0, p.panel, box, offset, values)
     foreground = np.empty(plane[-1], np.uint8)
     records, s0 = panel_records(sweep.experiment.detector), sweep.experiment.beam.s0
     foreground_planes(records, p.panel, s0, p.s1, box, np.full(len(p), MODEL.delta_b), plane, foreground)

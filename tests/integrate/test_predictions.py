@@ -27,6 +27,8 @@ def test_predictions_are_those_of_integration(sweep) -> None:
     z = more["xyzcal.px"][:, 2]
     assert z.min() < 0 and z.max() > 30 and z.min() >= -2 and z.max() <= 32 and more["d"].min() >= 4
     assert "bbox" not in predict(ExperimentList([sweep.experiment]), Params())
+    with pytest.raises(MxdaskError, match="no reflection is predicted on the detector"):
+        predict(ExperimentList([sweep.experiment]), parse(Params, ["d_min=1000"]))
 
 
 def test_commands_write_their_files(sweep, tmp_path) -> None:
@@ -50,3 +52,8 @@ def test_profile_models_of_files() -> None:
     assert np.rad2deg(model.widths_at(np.array([5.5, 6.5, 9.0]), 5)[0]) == pytest.approx([0.03, 0.04, 0.04])
     with pytest.raises(MxdaskError, match="ellipsoid"):
         ProfileModel.from_dict({"__id__": "ellipsoid"})
+    for wrong in ({"sigma_m": [0.1]}, {"sigma_b": [0.03, -0.04]}, {"sigma_m": [0.1, float("nan")]}, {"n_sigma": 0}):
+        with pytest.raises(MxdaskError, match="not positive numbers, as many"):
+            ProfileModel.from_dict(varying | wrong)
+    with pytest.raises(MxdaskError, match="needs sigma_b, sigma_m and n_sigma"):
+        ProfileModel.from_dict({"__id__": "gaussian_rs", "sigma_b": "x"})

@@ -109,6 +109,13 @@ def test_narrow_wedges(sweep, caplog: pytest.LogCaptureFixture) -> None:
     assert "median of 2 crystals at other settings" in caplog.text
 
 
+def test_a_crystal_without_spots_among_crystals_with_few(sweep) -> None:
+    experiments = ExperimentList([sweep.experiment.evolve(identifier=str(i)) for i in range(3)])
+    few = [Widths(ProfileModel(b, 2e-3), 15, "15 reference spots are too few") for b in (1e-3, 3e-3)]
+    chosen = choose_models(experiments, [*few, Widths(None, 0, "no reference spots")], Params())
+    assert [model.sigma_b for model in chosen] == pytest.approx([1e-3, 3e-3, 2e-3])
+
+
 def test_who_lends_a_profile_has_seen_whole_spots(sweep, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     model = ProfileModel(1e-3, 2e-3)

@@ -1,13 +1,14 @@
-"""Reference profiles: fields over the detector, the learnt surface, and fits with them."""
+"""Reference profiles: the learnt surface, and fits with it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from mxdask.integrate.fit import part_inside
 from mxdask.integrate.fit_kernels import fit_profiles
 from mxdask.integrate.foreground import ForegroundPixels, starts
-from mxdask.integrate.moment_fields import constant_fields, fit_fields
+from mxdask.integrate.moment_fields import Centres
 from mxdask.integrate.profile_kernels import cubic_weights, rocking_fractions, spot_moments, surface_value
 from mxdask.integrate.profiles import (
     REACH,
@@ -53,18 +54,23 @@ def spots(n: int, intensity: np.ndarray, background: float, seed: int, shift: fl
     )
 
 
+def one_place(n: int) -> np.ndarray:
+    """Terms of n reflections at the same place, where ε1 runs along the rotation axis."""
+    return np.tile([1.0, 0.04, 0.0, 0.2, -0.04, 0.0], (n, 1))
+
+
 def learn(
     pixels: ForegroundPixels, intensity: np.ndarray, background: float, prior: ReferenceProfile
 ) -> ReferenceProfile:
     n = len(intensity)
-    terms = np.column_stack([np.ones(n), np.zeros((n, 5))])
-    return learn_profile(pixels, np.full(n, background), intensity, terms, np.full(n, PIXEL**2), prior)
+    return learn_profile(
+        pixels, np.full(n, background), intensity, one_place(n), np.full(n, PIXEL**2), prior, Centres.none()
+    )
 
 
 def fit(pixels: ForegroundPixels, background: float, profile: ReferenceProfile) -> np.ndarray:
     n = len(pixels.pixel_start) - 1
-    terms = np.column_stack([np.ones(n), np.zeros((n, 5))])
-    centre, width = profile.fields.at(terms)
+    centre, width = profile.fields.at(one_place(n))
     out = np.zeros((n, 4))
     zeros = np.zeros(n)
     fit_profiles(
@@ -100,22 +106,6 @@ def test_moments_are_those_of_the_counts() -> None:
     spot_moments(pixels.pixel_start, pixels.uv, pixels.count_start, pixels.counts, np.full(3, 0.5), moments)
     assert moments[:, 0] == pytest.approx(5e5 * ROCKING.sum(), rel=0.01)
     assert moments[:, 3] == pytest.approx(ONE**2 + PIXEL**2 / 12, rel=0.03)
-
-
-def test_fields_follow_a_slope_and_ignore_outliers() -> None:
-    rng = np.random.default_rng(5)
-    n = 400
-    a, b = rng.uniform(-0.3, 0.3, (2, n))
-    terms = np.column_stack([np.ones(n), a * a + b * b, a, b, a * a - b * b, a * b])
-    variance = ONE**2 * (1 + 3 * (a * a + b * b))
-    moments = np.column_stack([np.ones(n), 0.1 * ONE * a, np.zeros(n), variance, np.zeros(n), np.full(n, ONE**2)])
-    moments[:, 3:] *= rng.normal(1, 0.02, (n, 3))
-    moments[:5, 3] *= 9
-    fields, good = fit_fields(moments, np.full(n, 5000.0), terms, constant_fields(SIGMA_B**2 / 2))
-    assert not good[:5].any() and good.sum() > 0.95 * n
-    centre, width = fields.at(terms[5:])
-    assert np.median(np.abs(width[:, 0] ** 2 / variance[5:] - 1)) < 0.01
-    assert np.median(np.abs(centre[:, 0] - 0.1 * ONE * a[5:])) < 0.01 * ONE
 
 
 @pytest.mark.parametrize(("shift", "stretch"), [(0.0, 1.0), (0.3 * ONE, 1.3)])
@@ -160,3 +150,12 @@ def test_pixels_that_are_not_usable_do_not_bias() -> None:
     result = fit(pixels, 0.5, taught)
     assert result[:, 0].mean() == pytest.approx(true, rel=0.01)
     assert np.all(result[:, 3] < 0.95)
+
+
+def test_the_part_of_a_spot_inside_its_foreground_is_that_of_many_draws() -> None:
+    draws = np.random.default_rng(8).normal(size=(200_000, 2))
+    centre = np.array([[0.0, 0.0], [0.1, 0.2], [1.0, -1.0], [0.0, 2.5]])
+    found = part_inside(centre * ONE, np.full((4, 2), ONE), np.full(4, 3.5 * ONE))
+    inside = [np.mean(np.hypot(*(draws + c).T) < 3.5) for c in centre]
+    assert found == pytest.approx(np.array(inside) / inside[0], abs=4e-3)
+    assert found[0] == 1.0 and found[3] < 0.9

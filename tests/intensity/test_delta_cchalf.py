@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mxdask.intensity.delta_cchalf import leave_one_out, removal_cutoff
+from mxdask.intensity.delta_cchalf import disagreement, leave_one_out, removal_cutoff
 
 
 def brute_force(hkl: np.ndarray, intensity: np.ndarray, s: np.ndarray, limits: tuple[float, float], n: int) -> float:
@@ -88,3 +88,37 @@ def test_cutoffs_by_hand() -> None:
     plain, robust = removal_cutoff(delta, 1.5), removal_cutoff(delta, 3.0, robust=True)
     assert plain.centre == -16.0 and plain.value == pytest.approx(-16 - 1.5 * np.std([1, 2, 3, 4, -90]))
     assert robust.centre == 2.0 and robust.value == pytest.approx(2 - 3 * 1.4826)
+
+
+def measured(seed: int, stranger: float = 1.0, weak: float = 1.0) -> tuple[np.ndarray, ...]:
+    """12 groups of one structure; the last correlates with it by ``stranger``, the first has ``weak`` times the σ."""
+    rng = np.random.default_rng(seed)
+    n_hkl, n_groups = 3000, 12
+    s = rng.uniform(0.01, 0.3, n_hkl)
+    true, other = rng.exponential(1000.0, (2, n_hkl)) * np.exp(-8.0 * s)
+    group, hkl = np.divmod(rng.permutation(n_hkl * n_groups)[: 4 * n_hkl], n_hkl)
+    sigma = np.where(group == 0, 60.0 * weak, 60.0) * rng.uniform(0.5, 2.0, len(group))
+    own = np.where(group == n_groups - 1, stranger * true[hkl] + (1 - stranger) * other[hkl], true[hkl])
+    return hkl, group, own + sigma * rng.normal(size=len(group)), sigma**2, s[hkl]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_of_one_structure_are_as_expected_however_weak(seed: int) -> None:
+    hkl, group, value, variance, s = measured(seed, weak=20.0)
+    assert leave_one_out(hkl, group, value, s, 12).delta.argmin() == 0
+    z = disagreement(hkl, group, value, variance, s, 12)
+    assert np.all(np.abs(z) < 4.5)
+
+
+def test_another_structure_stands_out_where_delta_cchalf_alone_shows_the_weak_one() -> None:
+    hkl, group, value, variance, s = measured(3, stranger=0.9, weak=20.0)
+    assert leave_one_out(hkl, group, value, s, 12).delta.argmin() == 0
+    z = disagreement(hkl, group, value, variance, s, 12)
+    assert z.argmin() == 11
+    assert z[11] < -8
+    assert np.array_equal(z, disagreement(hkl, group, value, variance, s, 12))
+
+
+def test_groups_without_observations_or_company_say_nothing() -> None:
+    z = disagreement(np.arange(6), np.array([0, 0, 0, 1, 1, 1]), np.ones(6), np.ones(6), np.linspace(0.1, 0.2, 6), 3)
+    assert np.all(np.isnan(z))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mxdask.lattice.cells import cell_of_metric, change_cell, metric_tensor, minimum_cell, similar, symmetrised_cell
-from mxdask.lattice.metric import lattice_group, lattice_twofolds, metric_subgroups
+from mxdask.lattice.metric import lattice_group, lattice_operators, lattice_twofolds, metric_subgroups
 from mxdask.lattice.operators import point_group
 from mxdask.lattice.point_groups import closure, contains, same_group, subgroups
 
@@ -130,3 +130,15 @@ def test_symmetrised_cell_obeys_its_group() -> None:
         np.testing.assert_allclose(W @ metric @ W.T, metric, atol=1e-8)
         assert contains(group, np.rint(np.linalg.inv(W)).astype(int))
     assert cell_of_metric(metric)[:3] == pytest.approx([67.65] * 3, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("cell", "centring", "count"),
+    [((78, 78, 78, 90, 90, 90), "I", 24), ((60, 70, 80, 90, 105, 90), "C", 2), ((50, 50, 120, 90, 90, 120), "R", 6)],
+)
+def test_operators_of_a_lattice_keep_its_cell_and_centring(cell: tuple, centring: str, count: int) -> None:
+    operators = lattice_operators(cell, centring)
+    assert operators.dtype.kind == "i" and len(operators) == count
+    np.testing.assert_array_equal(operators[0], np.eye(3))
+    reciprocal = np.linalg.inv(metric_tensor(cell))
+    np.testing.assert_allclose(operators.transpose(0, 2, 1) @ reciprocal @ operators, [reciprocal] * count, atol=1e-12)

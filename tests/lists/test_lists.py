@@ -13,6 +13,7 @@ from mxdask.lists import combine, filtering, modify, slicing, split, tables
 from mxdask.lists.flag_expression import evaluate
 from mxdask.lists.identifiers import assign_identifiers
 from mxdask.lists.selecting import select_experiments
+from mxdask.models import Detector, Panel
 from mxdask.params import parse
 from mxdask.table import Flag, ReflectionTable
 
@@ -190,6 +191,15 @@ def test_merge_and_sort_tables(lists):
     assert tables.sorted_table(table, "miller_index", reverse=True)["miller_index"].tolist() == by_hkl[::-1]
     with pytest.raises(MxdaskError, match="same rows"):
         tables.merge_tables([table, parts[0]], "update")
+
+
+@pytest.mark.parametrize("slow", [(0, -1, 0), (0, 1, 0)])
+def test_distance_grows_away_from_the_sample_whichever_way_the_panel_faces(lists, slow):
+    panel = Panel((1, 0, 0), slow, (-100.0, -100.0 * slow[1], -150.0), (2000, 2000), (0.1, 0.1))
+    assert np.array_equal(panel.outward, (0, 0, -1))
+    experiments = lists[0].with_experiments([lists[0][0].evolve(detector=Detector((panel,)))])
+    (new,) = modify.modify(experiments, parse(modify.Params, ["distance=200"]))
+    np.testing.assert_allclose(new.detector[0].origin, panel.origin - [0, 0, 50])
 
 
 def test_modified_geometry(lists):

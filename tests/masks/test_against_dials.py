@@ -49,10 +49,24 @@ def dxtbx(code, folder):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.fixture(scope="module")
+def imported(data_dir, dials, tmp_path_factory):
+    """``imported(name, folder)`` puts the real program's imported.expt of an image there; each is made once."""
+    made = {}
+
+    def put(name, folder):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("imported")
+            dials("import", data_dir / "formats" / name, cwd=made[name])
+        shutil.copy(made[name] / "imported.expt", folder)
+
+    return put
+
+
 @pytest.mark.parametrize("name", [I03, I23])
-def test_generate_mask(name, data_dir, dials, tmp_path, monkeypatch):
+def test_generate_mask(name, imported, dials, tmp_path, monkeypatch):
     (tmp_path / "mask.phil").write_text(ALL_SHAPES)
-    dials("import", data_dir / "formats" / name, cwd=tmp_path)
+    imported(name, tmp_path)
     dials("generate_mask", "imported.expt", "mask.phil", "output.mask=theirs.mask", cwd=tmp_path)
     words = ["generate_mask", "imported.expt", "mask.phil", "output.experiments=ours.expt"]
     monkeypatch.chdir(tmp_path)
@@ -71,8 +85,8 @@ def test_generate_mask(name, data_dir, dials, tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.load(tmp_path / "seen.npy"), ours)
 
 
-def test_one_panel_of_many(data_dir, dials, tmp_path):
-    dials("import", data_dir / "formats" / I23, cwd=tmp_path)
+def test_one_panel_of_many(imported, dials, tmp_path):
+    imported(I23, tmp_path)
     (tmp_path / "m.phil").write_text("untrusted { panel = 7\n circle = 100 100 50 }\nuntrusted { panel = 3 }\n")
     dials("generate_mask", "imported.expt", "m.phil", cwd=tmp_path)
     experiment = read_expt(tmp_path / "imported.expt")[0]
@@ -82,8 +96,8 @@ def test_one_panel_of_many(data_dir, dials, tmp_path):
 
 
 @pytest.mark.parametrize("name", [I03, I23])
-def test_apply_mask_both_ways(name, data_dir, dials, tmp_path, monkeypatch):
-    dials("import", data_dir / "formats" / name, cwd=tmp_path)
+def test_apply_mask_both_ways(name, imported, dials, tmp_path, monkeypatch):
+    imported(name, tmp_path)
     detector = read_expt(tmp_path / "imported.expt")[0].detector
     rng = np.random.default_rng(3)
     masks = [rng.random(p.image_size[::-1]) > 0.3 for p in detector.panels]
@@ -103,8 +117,8 @@ def test_apply_mask_both_ways(name, data_dir, dials, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [I03, I23])
-def test_shadows(name, data_dir, dials, tmp_path):
-    dials("import", data_dir / "formats" / name, cwd=tmp_path)
+def test_shadows(name, imported, tmp_path):
+    imported(name, tmp_path)
     angles = [-210.0, -30.1, 0.0, 45.0, 90.0, 133.7, 200.0]
     dxtbx(
         "from dxtbx.model.experiment_list import ExperimentList as E; import numpy as np\n"

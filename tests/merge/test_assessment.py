@@ -15,7 +15,7 @@ from mxdask.merge import assessment
 def _assessed(bad: bool = True):
     sets, which = crystals(12, bad=bad, seed=3)
     data = sets.unmerged()
-    return assessment.assessment(data, merge(data), sets.sweep, sets.z, sets.names), which
+    return assessment.assessment(data, merge(data), sets.sweep, sets.z, sets.names, 200.0), which
 
 
 def test_bad_crystals_lower_cc_half_and_all_is_plain():
@@ -39,7 +39,7 @@ def test_one_crystal_has_nothing_to_be_compared_with():
     sets, _ = crystals(2, bad=False)
     one = sets.select(sets.sweep == 0)
     data = one.unmerged()
-    assert assessment.assessment(data, merge(data), one.sweep, one.z, one.names)["delta_cchalf"] == {}
+    assert assessment.assessment(data, merge(data), one.sweep, one.z, one.names, 200.0)["delta_cchalf"] == {}
 
 
 def test_of_many_pairs_a_part_tells_the_same(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 
 from mxdask.errors import MxdaskError
 from mxdask.flow import Flow
-from mxdask.io.expt import read_expt
+from mxdask.io.expt import read_expt, write_expt
 from mxdask.io.mtz import write_merged, write_unmerged
 from mxdask.io.refl import read_refl, write_refl
 from mxdask.merge.export import asu_with_isym, batch_offsets, cambridge_frame, unmerged
@@ -106,6 +106,32 @@ def test_each_wavelength_gets_its_columns(scaled, tmp_path):
     assert [round(d.wavelength, 4) for d in mtz.datasets] == pytest.approx(
         [first.beam.wavelength, first.beam.wavelength + 0.01], abs=1e-4
     )
+
+
+@pytest.mark.dials
+def test_two_wavelengths_as_dials_has_them(data_dir, dials, tmp_path):
+    """MAD: labels, types, data sets and intensities of each wavelength."""
+    folder = data_dir / "reflections" / "l_cysteine_4_sweeps_scaled"
+    experiments, reflections = read_expt(folder / "scaled_20_25.expt"), read_refl(folder / "scaled_20_25.refl")
+    first, second = experiments
+    longer = Beam(second.beam.direction, second.beam.wavelength + 0.05)
+    two = ExperimentList([first, second.evolve(beam=longer)])
+    write_expt(tmp_path / "two.expt", two, program="test")
+    write_refl(tmp_path / "two.refl", reflections)
+    dials("merge", tmp_path / "two.expt", tmp_path / "two.refl", "output.html=None", cwd=tmp_path)
+    write_merged(tmp_path / "ours.mtz", merge(two, reflections, Params()))
+    tables = []
+    for name in ("ours.mtz", "merged.mtz"):
+        mtz = gemmi.read_mtz_file(str(tmp_path / name))
+        mtz.ensure_asu()
+        order = np.lexsort(mtz.make_miller_array().T[::-1])
+        tables.append({(c.label, c.type, c.dataset_id): c.array[order] for c in mtz.columns})
+    ours, theirs = tables
+    assert list(ours) == list(theirs)
+    assert ("I_WAVE2(+)", "K", 2) in ours
+    for key in ours:
+        if not key[0].startswith(("F_", "SIGF", "DANO", "SIGDANO")):
+            np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-5, err_msg=key[0])
 
 
 def test_wavelengths_are_grouped_by_gaps():

@@ -70,6 +70,29 @@ def test_background_factor_is_found_from_weak_reflections():
     assert model.a**2 * model.background == pytest.approx(0.4, rel=0.1)
 
 
+@pytest.mark.parametrize("background", [0.3, 5.0])
+def test_background_factor_of_few_counts(background: float) -> None:
+    """Counts of a few are skew, and the same counts make mean and scatter; k is found all the same."""
+    rng = np.random.default_rng(5)
+    n, multiplicity, too_large = 12000, 3, 4.0
+    group = np.repeat(np.arange(n), multiplicity)
+    true = rng.exponential(1.0, n)[group]
+    value = rng.poisson(true + background) - background
+    ones = np.ones(len(group))
+    said = Variances(ones, too_large * background * ones, ones)
+    model = refine_error_model(group, value, said, ones, ones, ErrorModel(a=1.0, b=0.0, min_Ih=1e-3))
+    assert model.background == pytest.approx(1.0 / too_large, rel=0.12)
+
+
+def test_basic_model_of_pairs_halves_the_errors_as_in_dials():
+    """Deviations from a mean that holds the observation, times √((n - 1)/n): a is (n - 1)/n of what it should be."""
+    group, value, variances, g, whole = observations(1.0, 0.0, 2)
+    counted = Variances.as_counted(variances.total)
+    model = refine_error_model(group, value, counted, g, whole, ErrorModel(error_model="basic", b=0.0))
+    assert model.a == pytest.approx(0.5, rel=0.05)
+    assert (model.background, model.cut) == (1.0, 0.0)
+
+
 def test_error_of_cut_reflections_follows_the_rocking_curve():
     rng = np.random.default_rng(4)
     group, value, variances, g, partiality = observations(1.0, 0.0, 3)

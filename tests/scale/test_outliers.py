@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mxdask.scale.outliers import find_outliers, too_strong
+from mxdask.scale.outliers import discordant_pairs, find_outliers, wilson_levels
 from mxdask.scale.params import OutlierRejection
 
 
@@ -66,7 +66,22 @@ def test_impossibly_strong_reflections():
     rng = np.random.default_rng(0)
     intensity, inverse_d2 = rng.exponential(10.0, 5000), rng.uniform(0.01, 0.2, 5000)
     intensity[3] = 5000.0
-    found = too_strong(intensity, np.ones(5000), inverse_d2, 10.0, np.ones(5000))
-    assert np.flatnonzero(found).tolist() == [3]
+    level = wilson_levels(intensity, np.ones(5000), inverse_d2, np.ones(5000))
+    assert np.flatnonzero(intensity > 100.0 * level).tolist() == [3]
+    np.testing.assert_allclose(np.median(level), 10.0, rtol=0.1)
     noise = rng.normal(0, 10, 5000)
-    assert not too_strong(noise, np.full(5000, 100.0), inverse_d2, 10.0, np.ones(5000)).any()
+    np.testing.assert_allclose(wilson_levels(noise, np.full(5000, 100.0), inverse_d2, np.ones(5000)), 10.0)
+
+
+def test_of_two_that_contradict_each_other_the_improbable_one_goes() -> None:
+    starts = np.array([0, 2, 4, 6, 9, 11])
+    value = np.array([100.0, 1.0, 100.0, 1.0, 20.0, 1.0, 1.0, 1.0, 100.0, 1.0, 100.0])
+    level = np.array([10.0, 10.0, 50.0, 50.0, 1.0, 1.0, 1.0, 1.0, 1.0, 10.0, 10.0])
+    out = np.zeros(11, dtype=bool)
+    variance = np.array([4.0, 4.0, 4.0, 4.0, 16.0, 16.0, 4.0, 4.0, 4.0, 4.0, 4.0])
+    # 100 is improbable where the mean is 10, not where it is 50; 20 ± 4 and 1 ± 4 do not contradict each other;
+    # of three each is judged by the other two.
+    assert np.flatnonzero(discordant_pairs(starts, value, variance, level, 6.0, out)).tolist() == [0, 10]
+    out[7] = True
+    assert np.flatnonzero(discordant_pairs(starts, value, variance, level, 6.0, out)).tolist() == [0, 8, 10]
+    assert not discordant_pairs(starts[:1], value[:0], variance[:0], level[:0], 6.0, out[:0]).any()

@@ -29,9 +29,13 @@ def pool(settings: list[dict[str, float]], params: Params | None = None, **commo
     return pool_crystals([prepare(e, parts[i], params, ()) for i, e in enumerate(experiments)], GROUP, False)
 
 
-@pytest.fixture(scope="module")
-def small() -> tuple[Pool, np.ndarray]:
-    params = Params(physical={"absorption_correction": True, "lmax": 1, "surface_weight": 1.0})
+SURFACE = Params(physical={"absorption_correction": True, "lmax": 1, "surface_weight": 1.0})
+GRIDS = Params(model="array", array={"decay_interval": 2.0, "n_resolution_bins": 3, "n_absorption_bins": 2})
+
+
+@pytest.fixture(scope="module", params=[SURFACE, GRIDS], ids=["physical", "array"])
+def small(request: pytest.FixtureRequest) -> tuple[Pool, np.ndarray]:
+    params = request.param
     made = pool([{}, {"scale": 0.5, "b": -3.0}], params, n=200)
     rng = np.random.default_rng(1)
     x = rng.normal(size=made.layout.n_parameters) * 0.1
@@ -54,12 +58,12 @@ def dense_rows(made: Pool, parameters: np.ndarray) -> np.ndarray:
 def spread(made: Pool, rows: np.ndarray) -> np.ndarray:
     """The kernel's derivative rows as a dense matrix."""
     out = np.zeros((len(made), made.layout.n_parameters))
-    d = made.design
+    d, w = made.design, made.design.scale_weight.shape[1]
     for i in range(len(made)):
         for first, columns in (
-            (d.scale_first[i], rows[i, :3]),
-            (d.decay_first[i], rows[i, 3:6]),
-            (d.absorption_first[i], rows[i, 6:]),
+            (d.scale_first[i], rows[i, :w]),
+            (d.decay_first[i], rows[i, w : w + 3]),
+            (d.absorption_first[i], rows[i, w + 3 :]),
         ):
             for j, value in enumerate(columns):
                 if value != 0:

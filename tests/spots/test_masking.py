@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mxdask.models import Beam, Panel
-from mxdask.spots.masking import ice_rings, pixel_d_star_sq, pixel_mask
+from mxdask.spots.masking import pixel_d_star_sq, pixel_mask
 from mxdask.spots.params import Filter, IceRings, Untrusted
 
 BEAM = Beam(direction=(0, 0, 1), wavelength=1.0)
@@ -38,12 +38,6 @@ def test_resolution_range_and_ice_rings():
     assert on_first_ring.any()
     assert not ice[on_first_ring].any()
     assert ice.mean() > 0.5
-
-
-def test_known_ice_rings():
-    # Hexagonal ice: 3.90, 3.67, 3.44, 2.67, 2.25 Å (100, 002, 101, 102, 110).
-    d = np.array(ice_rings(0.2)) ** -0.5
-    np.testing.assert_allclose(d[:5], [3.895, 3.669, 3.441, 2.671, 2.249], atol=0.005)
 
 
 def test_border_and_regions():

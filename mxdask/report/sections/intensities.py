@@ -19,6 +19,7 @@ _MANY = 20
 # Curves per image: title, axis, name in the summary.
 _INTEGRATED_PER_IMAGE = (
     ("Reflections per image", "reflections", "n_reflections"),
+    ("Fitted reflections per image", "reflections", "n_fitted"),
     ("Strength per image", "mean I/σ", "i_over_sigma"),
     ("Background per image", "counts/px", "background"),
     ("Profile correlation per image", "CC", "correlation"),
@@ -42,7 +43,11 @@ def integration(summary: Mapping[str, Any], colours: Colours) -> Section:
             }
         )
     )  # fmt: skip
-    section.add(rows_table(rows, ("n_reflections", "n_integrated_sum", "n_integrated_prf", "sigma_b", "sigma_m")))
+    first = (
+        "n_reflections", "n_integrated_sum", "n_integrated_prf", "fraction_fitted", "mean_i_over_sigma_prf",
+        "mean_i_over_sigma_sum", "mean_background", "mean_correlation", "sigma_b", "sigma_m", "own_widths",
+    )  # fmt: skip
+    section.add(rows_table(rows, first, hidden=("bad_input",)))
     good = good_rows(rows)
     names = names_of(good)
     sigma_b, sigma_m = column(good, "sigma_b"), column(good, "sigma_m")
@@ -50,13 +55,12 @@ def integration(summary: Mapping[str, Any], colours: Colours) -> Section:
         "fitted": column(good, "mean_i_over_sigma_prf", "I_over_sigma"),
         "summed": column(good, "mean_i_over_sigma_sum"),
     }  # fmt: skip
-    with np.errstate(divide="ignore", invalid="ignore"):
-        fitted = 100 * column(good, "n_integrated_prf") / column(good, "n_reflections")
+    fitted = 100 * column(good, "fraction_fitted")
     section.plots(
         [
             scatter("Spot widths", "σ_b: divergence (°)", "σ_m: mosaicity (°)", sigma_b, sigma_m, names),
             per_crystal("Strength", "mean I/σ", names, strength),
-            per_crystal("Profile-fitted reflections", "fitted (%)", names, {"fitted": fitted}),
+            per_crystal("Profile-fitted reflections", "of those on the scan's images (%)", names, {"fitted": fitted}),
             histogram("Mosaicity", "σ_m (°)", {"σ_m": sigma_m}) if len(good) >= _MANY else None,
             *image_figures(good, _INTEGRATED_PER_IMAGE, colours),
         ]
