@@ -10,7 +10,10 @@ import numba
 
 
 def jit(function: Any = None, **options: Any) -> Any:
-    """``numba.njit`` with mxdask's flags, as ``@jit`` or ``@jit(option=…)``. Kernels take and give arrays only; parallelism is Dask's."""
+    """``numba.njit`` with mxdask's flags, as ``@jit`` or ``@jit(option=…)``.
+
+    Kernels take and give arrays only; parallelism is Dask's.
+    """
     settings = {"nogil": True, "cache": True, "fastmath": False, "error_model": "numpy"} | options
     if settings.get("parallel"):
         raise ValueError("kernels never use parallel=True: numba's threading layer aborts under Dask's threads")

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mxdask.errors import FileError
 from mxdask.flow.fingerprint import code_fingerprint, content_fingerprint
-from mxdask.io.atomic import replacing
 from mxdask.io.expt import read_expt, write_expt
+from mxdask.io.json_files import write_json
 from mxdask.io.refl import read_refl, write_refl
 from mxdask.models import ExperimentList
 from mxdask.table import ReflectionTable
@@ -43,21 +41,6 @@ FILES: dict[str, StepFiles] = {
     "merge": StepFiles(None, None, ("merged.mtz",)),
     "export": StepFiles(None, None, ("scaled.mtz",)),
 }
-
-
-def plain(value: Any) -> Any:
-    """A summary as JSON can hold it: numpy numbers and arrays become plain ones, not-finite numbers None."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 class RunDirectory:
@@ -94,8 +77,7 @@ class RunDirectory:
         manifest = self._read_manifest()
         manifest[step] = {"key": key, "outputs": content_fingerprint(self.outputs(step))}
         self._manifest.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self._manifest) as temporary:
-            temporary.write_text(json.dumps(manifest, indent=1))
+        write_json(self._manifest, manifest)
 
     def _read_manifest(self) -> dict[str, Any]:
         try:
@@ -125,8 +107,7 @@ class RunDirectory:
 
     def save_summary(self, step: str, summary: dict[str, Any]) -> None:
         """Write ``STEP.json``."""
-        with replacing(self.path / f"{step}.json") as temporary:
-            temporary.write_text(json.dumps(plain(summary), indent=1))
+        write_json(self.path / f"{step}.json", summary)
 
     def load_experiments(self, step: str) -> ExperimentList | None:
         """Only the experiments: reflections take much longer to read."""

@@ -274,7 +274,7 @@ def test_every_parameter_is_read() -> None:
 # Kernels that tests reach through the function around them: kernel -> the test that compares with plain numpy.
 HELD_AGAINST_NUMPY = {
     "accumulate": "modelfit/test_normal_equations.py::test_every_parameter_has_the_right_derivative",
-    "accumulate_surface": "integrate/test_surface_sums.py::test_surface_sums_are_those_of_numpy",
+    "accumulate_surface": "integrate/test_profile_kernels.py::test_surface_sums_are_those_of_numpy",
     "add_log_likelihoods": "clustering/test_groups.py::test_predictions_are_conditional_means",
     "add_pair_sums": "clustering/test_groups.py::test_similarity_is_the_correlation_summed_by_hand",
     "blocks_fit": "images/test_hdf5_frames.py::test_damaged_chunk_is_an_error_not_a_crash",
@@ -297,6 +297,7 @@ HELD_AGAINST_NUMPY = {
     "normal_product": "scale/test_refine.py::test_gradient_blocks_and_product_match_dense_algebra",
     "propagated_variance": "scale/test_refine.py::test_variance_of_g_is_propagated",
     "scale_factors": "scale/test_refine.py::test_derivatives_match_differences",
+    "spots_around": "integrate/test_overlaps.py::test_spots_around_are_all_that_reach_into_a_box_on_its_images",
     "static_crossings": "geometry/test_predict_all.py::test_static_prediction_finds_what_brute_force_finds",
     "strong_above_background": "spots/test_threshold.py::test_same_pixels_as_definition",
     "sum_components": "spots/test_components.py::test_same_partition_and_sums_as_dense_labelling",

@@ -92,11 +92,10 @@ def _from_spots(
 
 
 def _check(experiment: Experiment) -> None:
-    missing = [n for n in ("beam", "detector", "goniometer", "scan") if getattr(experiment, n) is None]
-    if missing or (experiment.scan is not None and experiment.scan.is_still):
+    if lacks := experiment.lacks_for_rotation:
         raise MxdaskError(
-            f"{experiment.name}: the beam position is found from spots of rotation data, but this has no "
-            f"{' and no '.join(missing) or 'rotation between images'}; use method=midpoint, maximum or inversion"
+            f"{experiment.name}: the beam position is found from spots of rotation data, but this has no {lacks}; "
+            "use method=midpoint, maximum or inversion"
         )
 
 

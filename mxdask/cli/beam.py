@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
@@ -12,10 +11,9 @@ from mxdask.cli.dispatch import Words
 from mxdask.cli.inputs import read_inputs
 from mxdask.cli.logs import step_log
 from mxdask.flow import Flow
-from mxdask.io.atomic import replacing
 from mxdask.io.expt import write_expt
+from mxdask.io.json_files import write_json
 from mxdask.params import parse
-from mxdask.rundir import plain
 from mxdask.text import text_table
 
 log = logging.getLogger(__name__)
@@ -34,8 +32,7 @@ def run_search(command: str, words: Words) -> None:
         moved, summary = run(experiments, reflections, params, flow=flow)
         _tell(summary)
         write_expt(folder / "optimised.expt", moved, program=f"mxdask.{command}")
-        with replacing(folder / "beam_positions.json") as temporary:
-            temporary.write_text(json.dumps(plain(summary), indent=1))
+        write_json(folder / "beam_positions.json", summary)
         log.info("wrote %s and %s", folder / "optimised.expt", folder / "beam_positions.json")
 
 

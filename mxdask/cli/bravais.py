@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 
 from mxdask.bravais.params import Params
@@ -11,8 +10,8 @@ from mxdask.cli.dispatch import Words
 from mxdask.cli.inputs import read_inputs
 from mxdask.cli.logs import step_log
 from mxdask.flow import Flow
-from mxdask.io.atomic import replacing
 from mxdask.io.expt import write_expt
+from mxdask.io.json_files import write_json
 from mxdask.params import parse
 
 log = logging.getLogger(__name__)
@@ -38,8 +37,7 @@ def run_bravais(command: str, words: Words) -> None:
 def _write(words: Words, result: GroupResult, prefix: str) -> None:
     folder = words.output_dir
     path = folder / f"{prefix}bravais_summary.json"
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(result.summary(), indent=2))
+    write_json(path, result.summary(), indent=2)
     for number, experiments in result.experiments.items():
         write_expt(
             folder / f"{prefix}bravais_setting_{number}.expt", experiments, program="mxdask.refine_bravais_settings"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from mxdask.errors import FileError, ParameterError
 from mxdask.images import open_stack
 from mxdask.images.mask_reasons import mask_reasons
 from mxdask.images.shadows import sweep_shadow
-from mxdask.io.atomic import replacing
 from mxdask.io.expt import read_expt
+from mxdask.io.json_files import write_json
 from mxdask.masks.assign import numbered
 from mxdask.masks.picture import draw_mask, panel_offsets
 from mxdask.models import Experiment, ExperimentList
@@ -169,8 +168,7 @@ def run_shadow_plot(command: str, words: Words) -> None:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1))
+    write_json(path, content)
     log.info("wrote %s", path)
 
 

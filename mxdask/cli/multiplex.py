@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 
 from mxdask.cli.dispatch import Words
@@ -10,14 +9,13 @@ from mxdask.cli.inputs import read_inputs
 from mxdask.cli.lists import save, save_table
 from mxdask.cli.logs import step_log
 from mxdask.flow import Flow
-from mxdask.io.atomic import replacing
+from mxdask.io.json_files import write_json
 from mxdask.multiplex import correlation_params
 from mxdask.multiplex.correlation_run import analyse, report_text
 from mxdask.multiplex.params import Params
 from mxdask.multiplex.reading import read_all
 from mxdask.multiplex.run import multiplex
 from mxdask.params import parse
-from mxdask.rundir import plain
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +49,7 @@ def run_correlation(command: str, words: Words) -> None:
         analysis = analyse(experiments, reflections, params)
         log.info("%s", report_text(analysis))
         if params.output.json_file is not None:
-            with replacing(words.output_dir / params.output.json_file) as temporary:
-                temporary.write_text(json.dumps(plain(analysis.to_dict())))
+            write_json(words.output_dir / params.output.json_file, analysis.to_dict(), indent=None)
             log.info("wrote %s", words.output_dir / params.output.json_file)
         if params.output.html is not None:
             from mxdask.multiplex.correlation_page import write_page

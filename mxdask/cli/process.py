@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from mxdask.flow import Flow
 from mxdask.params import parse
 from mxdask.pipeline import process, write_run_report
 from mxdask.rundir import RunDirectory
-
-log = logging.getLogger(__name__)
 
 
 def run_process(command: str, words: Words) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from mxdask.cli.inputs import read_inputs
 from mxdask.cli.logs import step_log
 from mxdask.errors import ParameterError
 from mxdask.io.atomic import replacing
+from mxdask.io.json_files import write_json
 from mxdask.models import Experiment, ExperimentList
 from mxdask.params import parse
 from mxdask.spots.blanks import analyse
@@ -74,8 +74,7 @@ def _as_lists(sweeps: list[tuple[str, int, Counts]]) -> dict[str, list[Any]]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1))
+    write_json(path, content)
     log.info("wrote %s", path)
 
 

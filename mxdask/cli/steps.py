@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from mxdask.cli.dispatch import Words
 from mxdask.cli.inputs import read_inputs
 from mxdask.cli.logs import step_log
@@ -14,8 +12,6 @@ from mxdask.flow import Flow
 from mxdask.params import parse
 from mxdask.pipeline import run_step
 from mxdask.rundir import RunDirectory
-
-log = logging.getLogger(__name__)
 
 
 def run_one(command: str, words: Words) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field, replace
 
 import gemmi
@@ -19,8 +18,6 @@ from mxdask.lattice.known_group import setting_of, settings_of
 from mxdask.lattice.metric import LatticeSetting, lattice_group, metric_subgroups
 from mxdask.lattice.space_groups import parse_space_group
 from mxdask.models.experiment import ExperimentList
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ Virtual data sets and external links are followed to the files that hold the pix
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import threading
@@ -20,8 +19,6 @@ from mxdask.images import bslz4
 from mxdask.images.hdf5_layout import Segment, image_segments
 from mxdask.io.cbf import MAX_PIXELS
 from mxdask.io.hdf5 import open_hdf5
-
-log = logging.getLogger(__name__)
 
 # How a frame is stored: as it is, as one bitshuffle-LZ4 chunk, readable through HDF5 only, not at all.
 RAW, BSLZ4, HDF5, ABSENT = 0, 1, 2, 3

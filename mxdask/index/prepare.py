@@ -89,12 +89,8 @@ def _usable(reflections: ReflectionTable) -> np.ndarray:
 
 
 def _check(experiment: Experiment) -> None:
-    missing = [n for n in ("beam", "detector", "goniometer", "scan") if getattr(experiment, n) is None]
-    if missing or (experiment.scan is not None and experiment.scan.is_still):
-        raise MxdaskError(
-            f"{experiment.name}: indexing needs rotation data, but this has no "
-            f"{' and no '.join(missing) if missing else 'rotation between images'}"
-        )
+    if lacks := experiment.lacks_for_rotation:
+        raise MxdaskError(f"{experiment.name}: indexing needs rotation data, but this has no {lacks}")
 
 
 def _spots(experiment: Experiment, spots: ReflectionTable, chosen: np.ndarray, params: Indexing) -> ReflectionTable:

@@ -19,7 +19,6 @@ def bounding_boxes(
     phi: np.ndarray,
     zeta: np.ndarray,
     model: ProfileModel,
-    multiplier: float = WIDTH_MULTIPLIER,
 ) -> np.ndarray:
     """(n, 6) i4 boxes x0, x1, y0, y1, z0, z1 (half-open; z absolute).
 
@@ -30,7 +29,7 @@ def bounding_boxes(
     assert beam is not None and detector is not None and scan is not None
     e1, e2 = local_axes(beam.s0, s1)
     sigma_b, sigma_m = model.widths_at(scan.frame(phi), scan.array_range[0])
-    full = model.n_sigma * multiplier * sigma_b
+    full = model.n_sigma * WIDTH_MULTIPLIER * sigma_b
     corners = np.empty((4, len(s1), 2))
     for i, (a, b) in enumerate(((-1, -1), (-1, 1), (1, -1), (1, 1))):
         rays = rays_at(s1, e1, e2, a * full, b * full)

@@ -99,14 +99,14 @@ class Around:
         return replace(self, start=start, index=self.index[index], delta_b=self.delta_b[rows])
 
 
-def find_around(own: Extent, box: np.ndarray, others: Sequence[Extent]) -> Around:
-    """Spots that reach into the boxes (n, 6) of ``own``, of its own lattice and of ``others``."""
+def find_around(own: Extent, box: np.ndarray, others: Sequence[Extent], *, wanted: bool = True) -> Around:
+    """Spots that reach into the boxes (n, 6) of ``own``, of its own lattice and of ``others``; none if not wanted."""
     xy, images, delta_b, panel = (
         np.concatenate([getattr(e, name) for e in (own, *others)]) for name in ("xy", "images", "delta_b", "panel")
     )
     n = len(box)
-    if not n:
-        return Around(np.zeros(1, np.int64), np.zeros(0, np.int32), own.delta_b, xy, images, delta_b)
+    if not n or not wanted:
+        return Around(np.zeros(n + 1, np.int64), np.zeros(0, np.int32), own.delta_b, xy, images, delta_b)
     # a box is twice as large as the foreground
     half = 0.25 * np.max(box[:, [1, 3]] - box[:, [0, 2]], axis=1)
     widest = float(half.max() * delta_b.max() / own.delta_b.min())

@@ -144,6 +144,9 @@ class Background(StepParams):
     algorithm: Literal["glm", "simple"] = Field(
         default="glm", description="glm: robust Poisson fit; simple: least squares without outliers"
     )
+    exclude_neighbours: bool = Field(
+        default=True, description="leave pixels that belong to the spots of other reflections out of the background"
+    )
     glm: Glm = Field(default=Glm(), description="")
     simple: Simple = Field(default=Simple(), description="")
 

@@ -55,7 +55,7 @@ def _of_one(experiment: Experiment, params: Params, with_boxes: bool) -> Reflect
         z = zeta(experiment.goniometer.lab_axis, experiment.beam.s0, p.s1)
         phi = p.xyz_mm[:, 2]
         _, sigma_m = model.widths_at(p.xyz_px[:, 2], experiment.scan.array_range[0])
-        box = bounding_boxes(experiment, p.panel, p.s1, phi, z, model, multiplier=1.0)
+        box = bounding_boxes(experiment, p.panel, p.s1, phi, z, model)
         ends = (experiment.scan.angle(box[:, 4]), experiment.scan.angle(box[:, 5]))
         columns |= {"zeta": z, "bbox": box, "partiality": partiality(z, sigma_m, phi, *ends)}
     return ReflectionTable(columns)

@@ -100,7 +100,7 @@ def prepare(
     own = _extent(p, columns, model, experiment.scan.array_range[0])
     extents = [_extent_of(e, m, params) for e, m in others]
     neighbours = find_neighbours(own, experiment.beam.s0, extents)
-    around = find_around(own, columns["bbox"], extents)
+    around = find_around(own, columns["bbox"], extents, wanted=params.background.exclude_neighbours)
     prepared = Prepared(experiment, model, table, neighbours, around)
     wanted = params.prediction.d_max
     return prepared if wanted is None else prepared.rows(np.flatnonzero(d <= wanted))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -16,8 +15,6 @@ from mxdask.lists.similar import Tolerance, first_difference, share_similar
 from mxdask.models import Detector, ExperimentList
 from mxdask.params import StepParams
 from mxdask.table import Flag, ReflectionTable
-
-log = logging.getLogger(__name__)
 
 KINDS = ("beam", "scan", "crystal", "goniometer", "detector")
 

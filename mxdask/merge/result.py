@@ -48,7 +48,3 @@ class MergedResult:
     title: str
     history: tuple[str, ...]
     summary: dict[str, Any] = field(default_factory=dict)
-
-    def column(self, label: str) -> np.ndarray:
-        """Values of a column."""
-        return next(c.values for c in self.columns if c.label == label)

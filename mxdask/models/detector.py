@@ -219,16 +219,27 @@ class Detector:
         return out
 
     def d_min(self, s0: np.ndarray) -> float:
-        """Highest resolution (Å) on any panel corner."""
-        corners = []
+        """Highest resolution (Å) on any panel.
+
+        Up to 2θ = 90° a corner has it; of panels farther back a point on an edge may be nearer to the backward beam.
+        """
+        backward = -np.asarray(s0, dtype=np.float64) / np.linalg.norm(s0)
+        cosine = -1.0
         for p in self.panels:
             w, h = np.multiply(p.image_size, p.pixel_size)
-            corners.append(p.lab_coord(np.array([[0, 0], [w, 0], [0, h], [w, h]], dtype=float)))
-        ray = np.concatenate(corners)
-        ray /= np.linalg.norm(ray, axis=1, keepdims=True)
-        wavenumber = float(np.linalg.norm(s0))
-        q = np.linalg.norm(ray * wavenumber - s0, axis=1)
-        return float(1.0 / q.max())
+            corners = p.lab_coord(np.array([[0, 0], [w, 0], [w, h], [0, h]], dtype=float))
+            edges = np.roll(corners, -1, axis=0) - corners
+            # where an edge a + t b turns: d/dt of (a + t b)·u/|a + t b| = 0
+            au, bu, ab = corners @ backward, edges @ backward, np.sum(corners * edges, axis=1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                t = (bu * np.sum(corners**2, axis=1) - au * ab) / (au * np.sum(edges**2, axis=1) - bu * ab)
+            turns = (corners + t[:, None] * edges)[(t > 0) & (t < 1)]
+            points = np.concatenate([corners, turns])
+            cosine = max(cosine, float(np.max(points @ backward / np.linalg.norm(points, axis=1))))
+        if self.ray_intersection(backward[None])[0][0] >= 0:
+            cosine = 1.0
+        # |s1 − s0|² = 2|s0|²(1 − cos 2θ), and cos 2θ = −cosine
+        return float(1.0 / (np.linalg.norm(s0) * np.sqrt(2.0 * (1.0 + cosine))))
 
     def with_panels(self, panels: tuple[Panel, ...]) -> Detector:
         """The same detector with moved panels.

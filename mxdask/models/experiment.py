@@ -79,6 +79,14 @@ class Experiment:
         """Short name of the sweep, for people."""
         return self.imageset.name if self.imageset is not None else self.identifier[:8]
 
+    @property
+    def lacks_for_rotation(self) -> str:
+        """What keeps it from being rotation data, for people (``beam and no scan``); "" if nothing does."""
+        missing = [name for name in ("beam", "detector", "goniometer", "scan") if getattr(self, name) is None]
+        if not missing and self.scan is not None and self.scan.is_still:
+            return "rotation between images"
+        return " and no ".join(missing)
+
 
 def new_identifier() -> str:
     """A fresh random experiment identifier (8-4-4-4-12 hexadecimal digits)."""

@@ -60,7 +60,7 @@ def _correlation(analysis: Analysis) -> Section:
     found, names, n = analysis.found, analysis.names, len(analysis.names)
     order = pictures.leaf_order(found.cc_tree.linkage, n)
     known = found.cc[~np.eye(n, dtype=bool)]
-    known = known[np.isfinite(known)]
+    known = np.round(known[np.isfinite(known)], 6)  # the two halves of the matrix differ by rounding
     limits = (float(known.min(initial=1.0)), 1.0)
     counts, edges = np.histogram(known, bins=40)
     section.plots(

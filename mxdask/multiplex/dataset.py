@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mxdask.flow import Flow
-from mxdask.io.atomic import replacing
 from mxdask.io.expt import write_expt
+from mxdask.io.json_files import write_json
 from mxdask.io.mtz import write_merged, write_unmerged
 from mxdask.io.refl import write_refl
 from mxdask.merge.export import unmerged
@@ -20,8 +20,7 @@ from mxdask.merge.step import merge
 from mxdask.models import ExperimentList
 from mxdask.multiplex.filtering import Removed, Scaled, scale_and_filter
 from mxdask.multiplex.kept import Stages, stage_key
-from mxdask.multiplex.params import Params
-from mxdask.rundir import plain
+from mxdask.multiplex.params import Params, seeded
 from mxdask.table import ReflectionTable
 
 _log = logging.getLogger(__name__)
@@ -94,15 +93,14 @@ def make_dataset(
         experiments, tables, names, scaling_params(params), own.filtering, flow, first=first, protected=protected
     )
     result, files = _written(folder, who, scaled, places, removed, names, params)
-    with replacing(folder / "dataset.json") as temporary:
-        temporary.write_text(json.dumps(plain(result.__dict__), indent=1))
+    write_json(folder / "dataset.json", result.__dict__)
     stages.completed("dataset", key, [*files, "dataset.json"])
     return DataSet(**json.loads((folder / "dataset.json").read_text()))
 
 
 def scaling_params(params: Params) -> Any:
     """Parameters of ``scale`` with the limits of multiplex, where the user has not set its own."""
-    own = params.scale
+    own = seeded(params.scale, params)
     cut = own.cut_data.model_copy(
         update={
             name: value

@@ -12,8 +12,8 @@ from typing import Any
 from mxdask.cosym import params as cosym_params
 from mxdask.cosym import step as cosym_step
 from mxdask.flow import Flow
-from mxdask.io.atomic import replacing
 from mxdask.io.expt import read_expt, write_expt
+from mxdask.io.json_files import plain, write_json
 from mxdask.io.refl import read_refl, write_refl
 from mxdask.models import ExperimentList
 from mxdask.multiplex.crystals import Crystal, by_crystal, pick
@@ -21,8 +21,7 @@ from mxdask.multiplex.dataset import scaling_params
 from mxdask.multiplex.filtering import Scaled, scale
 from mxdask.multiplex.grouping import Grouping, group_crystals
 from mxdask.multiplex.kept import Stages, stage_key
-from mxdask.multiplex.params import Params
-from mxdask.rundir import plain
+from mxdask.multiplex.params import Params, seeded
 from mxdask.table import ReflectionTable
 
 _log = logging.getLogger(__name__)
@@ -135,7 +134,7 @@ def _scaled_and_grouped(
 
 
 def _symmetry(params: Params) -> cosym_params.Params:
-    own = params.cosym
+    own = seeded(params.cosym, params)
     group = params.symmetry.space_group
     return own.model_copy(update={"space_group": group}) if group and own.space_group is None else own
 
@@ -146,5 +145,4 @@ def _reason(cosym: dict[str, Any], identifier: str) -> str:
 
 
 def _save(path: Path, content: Any) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(plain(content)))
+    write_json(path, content, indent=None)

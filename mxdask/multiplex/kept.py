@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mxdask.flow.fingerprint import code_fingerprint, stat_fingerprint
-from mxdask.io.atomic import replacing
+from mxdask.io.json_files import write_json
 
 
 def stage_key(*parts: str | Iterable[str]) -> str:
@@ -42,8 +42,7 @@ class Stages:
         state = stat_fingerprint(self.folder / name for name in files)
         content[stage] = {"key": key, "files": list(files), "state": state}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self._path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1))
+        write_json(self._path, content)
 
     def _read(self) -> dict[str, object]:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
@@ -106,7 +106,19 @@ class Params(StepParams):
     )
     duplicates: bool = Field(True, description="use a sweep that is given twice only once")
     output: Output = Output()
-    seed: int = Field(42, ge=0, description="seed of what is random")
+    seed: int | None = Field(
+        None, ge=0, description="seed of cosym and scale, where they are given none of their own; Auto: their defaults"
+    )
     cosym: cosym_params.Params = cosym_params.Params()
     scale: scale_params.Params = scale_params.Params()
     merge: merge_params.Params = merge_params.Params()
+
+
+Own = TypeVar("Own", cosym_params.Params, scale_params.Params)
+
+
+def seeded(own: Own, params: Params) -> Own:
+    """A step's parameters with the seed of all, unless it was given one of its own."""
+    if params.seed is None or "seed" in own.model_fields_set:
+        return own
+    return own.model_copy(update={"seed": params.seed})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import numpy as np
 
 from mxdask.errors import MxdaskError, ParameterError
 from mxdask.flow import Flow
-from mxdask.io.atomic import replacing
+from mxdask.io.json_files import write_json
 from mxdask.models import ExperimentList
 from mxdask.multiplex.comparison import comparison_rows, comparison_table
 from mxdask.multiplex.crystals import Crystal, in_order
@@ -25,7 +24,6 @@ from mxdask.multiplex.forms import Forms, find_forms, how_different
 from mxdask.multiplex.grouping import honour
 from mxdask.multiplex.notes import too_weak, unusual
 from mxdask.multiplex.params import Params
-from mxdask.rundir import plain
 from mxdask.table import ReflectionTable
 from mxdask.text import text_table
 
@@ -128,8 +126,7 @@ def multiplex(
         _make_datasets(result, params, wishes.keep, out, flow, fates)
     result.decisions = _decisions(result, fates, wishes, unreadable or {})
     write_decisions(out / DECISIONS, result.decisions)
-    with replacing(out / "multiplex.json") as temporary:
-        temporary.write_text(json.dumps(plain(result.summary()), indent=1))
+    write_json(out / "multiplex.json", result.summary())
     _log.info("%s", _decisions_table(result.decisions))
     if result.datasets:
         _log.info("%s", comparison_table([*result.mixtures.values(), *result.datasets]))

@@ -7,6 +7,7 @@ report, and opening a page with dozens of them took as long again.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 
 HEIGHT = 300
+# Significant digits of numbers; nobody sees the fourth in a colour.
+_DIGITS, _DIGITS_OF_COLOUR = 6, 3
 
 Kind = Literal["line", "points", "bars", "image", "lines"]
 
@@ -80,9 +83,13 @@ class Figure:
     def plain(self) -> dict[str, Any]:
         """For JSON; what is as usual is left out."""
         glyphs = [
-            {"kind": g.kind, "name": g.name, "data": {k: _plain(v) for k, v in g.data.items()}, **_plain(g.style)}
+            {
+                "kind": g.kind, "name": g.name,
+                "data": {k: _plain(v, _DIGITS_OF_COLOUR if g.kind == "image" else _DIGITS) for k, v in g.data.items()},
+                **_plain(g.style),
+            }
             for g in self.glyphs
-        ]
+        ]  # fmt: skip
         flags = {k: True for k in ("legend", "equal", "cross") if getattr(self, k)}
         return {
             "title": self.title, "x": _axis(self.x), "y": _axis(self.y), "height": self.height, "glyphs": glyphs,
@@ -105,14 +112,14 @@ def _axis(axis: Axis) -> dict[str, Any]:
     return out | {k: True for k in ("log", "turned") if getattr(axis, k)} | ({} if axis.visible else {"hidden": True})
 
 
-def _plain(value: Any) -> Any:
-    """Numbers with six significant digits, None for those that are not finite."""
+def _plain(value: Any, digits: int = _DIGITS) -> Any:
+    """Numbers with so many significant digits, None for those that are not finite."""
     if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: _plain(v, digits) for k, v in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return _plain(value.tolist(), digits)
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [_plain(v, digits) for v in value]
     if isinstance(value, float | np.floating):
-        return float(f"{value:.6g}") if np.isfinite(value) else None
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value

@@ -12,6 +12,7 @@ from mxdask.report.figure import Axis, Figure, Glyph
 # Colours that stay apart for colour-blind readers (Okabe & Ito, 2008), blue first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B4C9A", "#7F7F7F")
 MAX_LINES = 12  # more curves than this are drawn as a map of colours
+MAX_ROWS = 400  # of such a map
 
 Series = tuple[str, np.ndarray, np.ndarray]
 Colours = Mapping[str, str]
@@ -60,15 +61,18 @@ def lines(
 
 
 def heatmap(title: str, x: str, y: str, names: Sequence[str], start: float, values: np.ndarray) -> Figure | None:
-    """(crystal, image) values as colours: many crystals in one look."""
+    """(crystal, image) values as colours: many crystals in one look, of very many every k-th."""
     if values.size == 0 or not np.isfinite(values).any():
         return None
+    every = -(-len(values) // MAX_ROWS)
+    values, names = values[::every], names[::every]
     low, high = np.nanpercentile(values, [1, 99])
     n, width = values.shape
     ticks = {-(i + 0.5): names[i] for i in (range(n) if n <= 30 else range(0, n, max(1, n // 10)))}
     style = {"x": start, "y": -n, "width": width, "height": n, "low": low, "high": max(high, low + 1e-9), "title": y}
     image = Glyph("image", title, {"image": values[::-1].astype(np.float32)}, style)
-    return Figure(title, Axis(x), Axis("crystal", ticks=ticks), [image], hover=[(y, "@image"), (x, "$x{0}")])
+    side = "crystal" if every == 1 else f"crystal (one of {every})"
+    return Figure(title, Axis(x), Axis(side, ticks=ticks), [image], hover=[(y, "@image"), (x, "$x{0}")])
 
 
 def colour_map(
@@ -147,7 +151,10 @@ def histogram(title: str, x: str, series: Mapping[str, np.ndarray], bins: int = 
     finite = {k: v[np.isfinite(v)] for k, v in series.items() if np.isfinite(v).sum() > 1}
     if not finite:
         return None
-    edges = np.histogram_bin_edges(np.concatenate(list(finite.values())), bins)
+    everything = np.concatenate(list(finite.values()))
+    low, high = float(everything.min()), float(everything.max())
+    equal = high - low <= 1e-9 * max(abs(low), abs(high))  # or so near that there is no room for bins between
+    edges = np.histogram_bin_edges(everything, bins, (low - 0.5, high + 0.5) if equal else None)
     glyphs = []
     for i, (name, values) in enumerate(finite.items()):
         counts, _ = np.histogram(values, edges)

@@ -12,7 +12,6 @@ curve's width, so c is the error of that place, φ(x)·c the error of p.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,8 +21,6 @@ from scipy.special import ndtri
 
 from mxdask.scale.expectation import Variances
 from mxdask.scale.params import ErrorModel as ErrorModelParams
-
-_log = logging.getLogger(__name__)
 
 START = (1.0, 0.02)
 _MIN_REFLECTIONS = 250

@@ -51,12 +51,6 @@ class Pool:
         """(n,) crystal of each observation."""
         return self.design.experiment
 
-    def rows_by_crystal(self) -> list[np.ndarray]:
-        """Per crystal, its observations (rising)."""
-        order = np.argsort(self.experiment, kind="stable")
-        ends = np.cumsum(np.bincount(self.experiment, minlength=len(self.layout.models)))
-        return np.split(order, ends[:-1])
-
     @property
     def inverse_d2(self) -> np.ndarray:
         """(n,) 1/d², Å⁻²."""

@@ -115,7 +115,8 @@ def prepare(
     if experiment.scaling_model is not None and not params.overwrite_existing_models:
         model, known = ScalingModel.from_dict(experiment.scaling_model, model)
     frame = xyz[:, 2].copy()
-    design = experiment_rows(experiment, model, frame, part["d"], part["s1"] if "s1" in part else None, xyz[:, :2])
+    s1 = part["s1"] if "s1" in part else None  # noqa: SIM401 (a table, not a dictionary)
+    design = experiment_rows(experiment, model, frame, part["d"], s1, xyz[:, :2])
     return Prepared(
         whole, row.astype(np.int32), part["miller_index"], part["d"], frame, partiality, prf, summed, both, raw,
         factor, model, design, known,

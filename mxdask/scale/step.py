@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -235,7 +236,7 @@ def _scaled_table(
     ids = table["id"]
     order = np.argsort(ids, kind="stable")
     first = np.searchsorted(ids[order], np.arange(n_crystals + 1))
-    own = [order[a:b] for a, b in zip(first[:-1], first[1:], strict=True)]
+    own = [order[a:b] for a, b in itertools.pairwise(first)]
     for i, whole in wholes.items():
         own[i] = own[i] if whole.kept is None else own[i][whole.kept]
     start = np.concatenate([[0], np.cumsum([len(r) for r in own])])

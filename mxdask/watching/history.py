@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mxdask.rundir import plain
+from mxdask.io.json_files import plain
 
 
 class History:

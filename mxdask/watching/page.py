@@ -14,7 +14,7 @@ from typing import Any
 
 from mxdask import __version__
 from mxdask.io.atomic import replacing
-from mxdask.rundir import plain
+from mxdask.io.json_files import plain
 from mxdask.watching.folder import Sweep
 from mxdask.watching.history import History
 from mxdask.watching.records import Record

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mxdask.flow.fingerprint import code_fingerprint
-from mxdask.io.atomic import replacing
-from mxdask.rundir import plain
+from mxdask.io.json_files import write_json
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,7 @@ class Record:
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(plain(asdict(self)), indent=1))
+        write_json(path, asdict(self))
 
 
 def key_of(*parts: str | Iterable[str]) -> str:

@@ -38,7 +38,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "cosym": ("integrated.expt", "integrated.refl"),
     "symmetry": ("integrated.expt", "integrated.refl"),
     "scale": ("symmetrized.expt", "symmetrized.refl"),
-    "predict": ("refined.expt",),
+    **dict.fromkeys(("predict", "plot_scan_varying_model"), ("refined.expt",)),
     "create_profile_model": ("refined.expt", "refined.refl"),
     "two_theta_refine": ("integrated.expt", "integrated.refl"),
     **dict.fromkeys(("convert", "verify", "generate_mask", "show_mask", "shadow_plot"), ("imported.expt",)),
@@ -68,9 +68,11 @@ WORDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("estimate_gain", "find_bad_pixels", "image_average"), ("imported.expt",)),
     **dict.fromkeys(
         ("merge", "export", "compute_delta_cchalf", "estimate_resolution", "merging_statistics", "damage_analysis",
-         "wilson", "twinning"),
+         "wilson", "twinning", "missing_reflections", "compare_merging_stats"),
         ("scaled.expt", "scaled.refl"),
     ),
+    "compare_merging_stats": ("scaled.expt", "scaled.refl", "scaled.mtz"),
+    "plot_scan_varying_model": ("refined.expt",),
 }  # fmt: skip
 # Commands that are given images, folders or files of other programs.
 FROM_OUTSIDE = ("process", "import", "import_xds", "import_mtz", "watch", "report", "show")

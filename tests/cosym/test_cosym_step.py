@@ -129,6 +129,23 @@ def test_same_input_gives_the_same_bits() -> None:
     assert json.dumps(solve(fake)[2]) == json.dumps(solve(fake)[2])
 
 
+@pytest.mark.parametrize("landmarks", [20, 4])
+def test_a_crystal_that_agrees_with_no_other_is_named(landmarks: int, caplog: pytest.LogCaptureFixture) -> None:
+    fake = fake_crystals(10, seed=13, wedge=20.0)
+    rng, table = np.random.default_rng(0), fake.reflections
+    noise = np.flatnonzero(table["id"] == 4)
+    for kind in ("prf", "sum"):
+        value = table[f"intensity.{kind}.value"].copy()
+        value[noise] = rng.permutation(value[noise])
+        table[f"intensity.{kind}.value"] = value
+    _, _, summary = solve(fake, landmarks={"above": landmarks, "number": 4})
+    rows = summary["rows"]
+    assert "setting is a guess" in rows[4]["reason"]
+    assert [r["reason"] for r in rows if r is not rows[4]] == [""] * 9
+    assert "its setting is a guess" in caplog.text
+    assert hidden_split_found({**summary, "rows": rows[:4] + rows[5:]}, np.delete(fake.hidden, 4)) == 1.0
+
+
 def test_weak_crystal_is_placed_and_foreign_and_empty_ones_are_named() -> None:
     fake = fake_crystals(8, seed=13, wedge=20.0)
     table = fake.reflections

@@ -21,8 +21,8 @@ def test_neighbours_are_all_pairs_that_touch() -> None:
     rng = np.random.default_rng(1)
     own, other = (
         Extent(
-            rays(n, seed), np.zeros(n, int), np.zeros((n, 2)), np.sort(rng.integers(0, 20, (n, 2)), axis=1) + [0, 1], rng.random(n), rng.random(n),
-            np.full(n, reach), np.full(n, s)
+            rays(n, seed), np.zeros(n, int), np.zeros((n, 2)), np.sort(rng.integers(0, 20, (n, 2)), axis=1) + [0, 1],
+            rng.random(n), rng.random(n), np.full(n, reach), np.full(n, s)
         )
         for n, seed, reach, s in ((60, 2, 2e-3, 1e-3), (40, 3, 3e-3, 4e-3))
     )  # fmt: skip

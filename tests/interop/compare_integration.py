@@ -20,8 +20,8 @@ from mxdask.io.refl import read_refl
 from mxdask.models import ExperimentList
 from mxdask.table import Flag, ReflectionTable
 
-# A level background everywhere, and no fit with neighbours.
-LIKE_DIALS = ["glm.rings=false", "fitting.deconvolution=false"]
+# A level background everywhere, from all pixels around a reflection, and no fit with neighbours.
+LIKE_DIALS = ["glm.rings=false", "exclude_neighbours=false", "fitting.deconvolution=false"]
 # A7 looks at reflections that the scan's ends do not cut: of one cut in half DIALS' fit can give a fifth.
 COMPLETE = 0.99
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mxdask.errors import MxdaskError
-from mxdask.models import Beam, Crystal, Goniometer, Panel, Scan, rotation_matrix
+from mxdask.models import Beam, Crystal, Detector, Goniometer, Panel, Scan, rotation_matrix
 from mxdask.models.crystal import b_matrix, cell_parameters, orthogonalisation_matrix
 from mxdask.models.detector import PARALLAX
 
@@ -134,3 +134,16 @@ def test_esds_of_a_cubic_cell_follow_from_the_covariance() -> None:
     assert esds is not None
     np.testing.assert_allclose(esds[:3], a * a * s, rtol=1e-4)
     np.testing.assert_allclose(esds[6], np.sqrt(3) * a**4 * s, rtol=1e-3)
+
+
+@pytest.mark.parametrize("angle", [0.0, 60.0, 110.0, 150.0, 180.0])
+def test_highest_resolution_of_a_panel_turned_to_any_two_theta(angle: float) -> None:
+    """Behind the crystal a point on an edge, or inside, lies farther round than any corner."""
+    turn = rotation_matrix([0.0, 1.0, 0.0], np.deg2rad(angle))
+    panel = Panel(turn @ [1, 0, 0], turn @ [0, 1, 0], turn @ [-60.0, -15.0, -100.0], (120, 30), (1.0, 1.0))
+    s0 = np.array([0.0, 0.0, -1.0])
+    x, y = np.meshgrid(np.linspace(0, 120, 601), np.linspace(0, 30, 301))
+    ray = panel.lab_coord(np.column_stack([x.ravel(), y.ravel()]))
+    q = np.linalg.norm(ray / np.linalg.norm(ray, axis=1, keepdims=True) - s0, axis=1)
+    assert Detector((panel,)).d_min(s0) == pytest.approx(1 / q.max(), rel=1e-5)
+    assert Detector((panel,)).d_min(s0) <= 1 / q.max() + 1e-12

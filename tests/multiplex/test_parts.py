@@ -22,7 +22,8 @@ from mxdask.multiplex.forms import LARGEST_GAP, LEAST_GAP, find_forms, usual_gap
 from mxdask.multiplex.grouping import Grouping, honour
 from mxdask.multiplex.kept import Stages, stage_key
 from mxdask.multiplex.notes import too_weak, unusual
-from mxdask.multiplex.params import DeltaCCHalf
+from mxdask.multiplex.params import DeltaCCHalf, Params, seeded
+from mxdask.params import parse
 from mxdask.table import ReflectionTable
 
 LATTICE = Lattice(d_min=5.0)
@@ -156,6 +157,13 @@ def test_stages_hold_until_key_or_file_changes(tmp_path: Path) -> None:
     assert stages.holds("s", key) and not stages.holds("s", key + "0")
     (tmp_path / "x.txt").write_text("22")
     assert not stages.holds("s", key)
+
+
+def test_one_seed_for_all_that_have_none_of_their_own() -> None:
+    default, given = Params(), parse(Params, ["seed=7", "cosym.seed=5"])
+    assert seeded(default.cosym, default) == default.cosym
+    assert seeded(given.cosym, given).seed == 5
+    assert seeded(given.scale, given).seed == 7
 
 
 def test_correlation_matrix_is_pearson_of_common_reflections() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
+from mxdask.report.figure import Axis, Figure, Glyph, to_json
 from mxdask.report.page import build_sections, render, write_report
+from mxdask.report.plots import heatmap
 
 STEPS = ("import", "find_spots", "index", "refine", "integrate", "cosym", "scale", "merge")
 
@@ -88,3 +92,21 @@ def test_many_crystals_are_drawn_as_maps_not_lines(summaries):
     assert many_maps >= 5
     assert many_lines < few_lines
     assert many_lines < 25
+
+
+def test_pages_of_thousands_of_crystals_stay_light():
+    values = np.random.default_rng(0).normal(size=(5000, 100))
+    figure = heatmap("x", "image", "spots", [f"c{i}" for i in range(5000)], 1.0, values)
+    assert len(figure.glyphs[0].data["image"]) <= 400
+    assert figure.y.label == "crystal (one of 13)"
+    assert len(to_json([figure])) < 400_000
+
+
+def test_figures_are_json_that_no_name_can_break_out_of():
+    data = {"x": np.array([1.0, np.nan]), "y": np.array([np.inf, 2 / 3]), "who": ["</script>", "b"]}
+    text = to_json([Figure("a < b", Axis("x"), Axis("y", ticks={0.5: "half"}), [Glyph("points", "n", data)])])
+    assert "<" not in text
+    (plain,) = json.loads(text)
+    assert plain["title"] == "a < b"
+    assert plain["glyphs"][0]["data"] == {"x": [1.0, None], "y": [None, 0.666667], "who": ["</script>", "b"]}
+    assert plain["y"]["ticks"] == [[0.5, "half"]]

@@ -98,6 +98,55 @@ def test_crystals_in_trouble_are_rows_with_reasons(caplog):
     assert "x2" in caplog.text
 
 
+def _spoilt(reflections, crystal, how):
+    """A copy in which the numbers of one crystal are damaged: intensities by a function, other columns by name."""
+    out, own = reflections.copy(), reflections["id"] == crystal
+    for name in [how] if isinstance(how, str) else [f"intensity.{k}.value" for k in ("prf", "sum")]:
+        values = reflections[name].copy()
+        values[own] = np.nan if isinstance(how, str) else how(values[own])
+        out[name] = values
+    return out
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        (lambda v: np.full_like(v, np.nan), "can be scaled"),
+        (lambda v: np.full_like(v, np.inf), "can be scaled"),
+        (lambda v: v * 1e200, "can be scaled"),
+        (lambda v: -np.abs(v), "no signal"),
+        (lambda v: np.random.default_rng(0).normal(size=len(v)), "no signal"),
+        ("d", "can be scaled"),
+        ("xyzobs.px.value", "can be scaled"),
+        ("intensity.prf.variance", ""),
+    ],
+)
+def test_damaged_numbers_of_one_crystal_touch_no_other(how, reason):
+    experiments, reflections = job([{}, {}, {"scale": 2.0}], n=1500)
+    _, table, summary = scale(experiments, _spoilt(reflections, 1, how))
+    bad, good = summary["rows"][1], (summary["rows"][0], summary["rows"][2])
+    assert reason in bad["reason"]
+    assert bad["status"] == ("failed" if reason else "ok")
+    assert [r["status"] for r in good] == ["ok", "ok"]
+    assert good[1]["scale"] / good[0]["scale"] == pytest.approx(2.0, rel=0.05)
+    assert good[0]["n_observations"] > 1400
+    assert np.all(np.isfinite(table["intensity.scale.variance"][table["id"] != 1]))
+
+
+@pytest.mark.parametrize("units", [1e3, 1e6])
+def test_a_crystal_in_other_units_leaves_the_others_in(units):
+    """XDS' intensities are not counts: one such crystal must not make the others look dark."""
+    experiments, reflections = job([{}] * 5, n=1500)
+    own = reflections["id"] == 3
+    for name in [n for n in reflections if n.startswith("intensity.")]:
+        factor = units**2 if name.endswith("variance") else units
+        reflections[name] = np.where(own, reflections[name] * factor, reflections[name])
+    _, _, summary = scale(experiments, reflections)
+    assert [r["status"] for r in summary["rows"]] == ["ok"] * 5
+    assert min(r["n_observations"] for r in summary["rows"]) > 1400
+    assert summary["rows"][3]["scale"] / summary["rows"][0]["scale"] == pytest.approx(units, rel=0.05)
+
+
 def test_outliers_are_flagged():
     experiments, reflections = job([{}, {}], n=2500)
     value = reflections["intensity.prf.value"].copy()

@@ -1,4 +1,4 @@
-"""Normal equations of the profile surface against scipy's splines and dense algebra."""
+"""Kernels of the reference profile against scipy's splines and plain numpy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 
-from mxdask.integrate.profile_kernels import accumulate_surface
+from mxdask.integrate.gather_kernels import count_foreground
+from mxdask.integrate.profile_kernels import accumulate_surface, weighted_moments
 
 REACH, STEP, MISMATCH = 1.5, 0.5, 0.1
 K = round(2 * REACH / STEP) + 3
@@ -51,3 +52,29 @@ def test_surface_sums_are_those_of_numpy(seed: int, n: int, depth: int) -> None:
         expected_vector += rows.T @ (weight * (total - background[i] * depth))
     np.testing.assert_allclose(matrix, expected_matrix, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(vector, expected_vector, rtol=1e-9, atol=1e-9)
+
+
+def test_weighted_moments_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(4)
+    m, depth = np.array([7, 0, 12]), 3
+    pixel_start, count_start = (np.concatenate([[0], np.cumsum(s)]) for s in (m, m * depth))
+    uv, counts = rng.normal(0, 1e-3, (m.sum(), 2)), rng.poisson(5.0, count_start[-1])
+    background, rows, out = np.array([1.5, 2.0, 0.5]), np.array([2, 1, 0]), np.full((3, 6), np.nan)
+    weighted_moments(rows, pixel_start, uv, count_start, counts, background, out)
+    for found, i in zip(out, rows, strict=True):
+        u, v = uv[pixel_start[i] : pixel_start[i + 1]].T
+        if not len(u):
+            np.testing.assert_array_equal(found, 0)
+            continue
+        total = counts[count_start[i] : count_start[i + 1]].reshape(depth, -1).sum(axis=0)
+        b, h2 = background[i] * depth, np.mean(u * u + v * v) / 9
+        w = np.exp(-(u * u + v * v) / (2 * h2))
+        sums = [np.sum((total - b) * w * x) for x in (1, u, v)] + [np.sum(b * (w * x) ** 2) for x in (u, v)]
+        np.testing.assert_allclose(found, [*sums, h2], rtol=1e-10)
+
+
+def test_foreground_pixels_are_counted_box_by_box() -> None:
+    foreground = np.array([1, 0, 1, 1, 0, 0, 1], np.uint8)
+    out = np.full(3, -1)
+    count_foreground(np.array([0, 4, 4, 7]), foreground, out)
+    assert out.tolist() == [3, 0, 1]
