@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mxdask.errors import MxdaskError
+from mxdask.errors import FileError, MxdaskError
 from mxdask.flow import Flow
 from mxdask.flow.fingerprint import content_fingerprint, stat_fingerprint
 from mxdask.models import ExperimentList
@@ -211,10 +211,17 @@ def process(
         chain.step("merge", "scale", d_min=(run.summary("scale").get("resolution") or {}).get("d_min"))
         chain.step("export", "scale")
         flow.forget_unused()
-    finally:
-        if run.summaries():
-            log.info("wrote %s", write_run_report(run))
+    except BaseException:
+        with contextlib.suppress(FileError):  # on a full disk the file that ended the run is the one to name
+            _report(run)
+        raise
+    _report(run)
     return run.summaries()
+
+
+def _report(run: RunDirectory) -> None:
+    if run.summaries():
+        log.info("wrote %s", write_run_report(run))
 
 
 def _forget_other(run: RunDirectory, group: str) -> None:

@@ -255,7 +255,10 @@ def attributes_read(path: Path) -> frozenset[str]:
 
 
 def test_every_parameter_is_read() -> None:
-    """A parameter that nothing reads promises what does not happen."""
+    """A parameter that nothing reads promises what does not happen.
+
+    Looked up by name: two parameters of one name are told apart by who may import them only.
+    """
     unread = []
     for path in modules():
         for scope in parameter_classes(path):

@@ -21,6 +21,8 @@ from mxdask.integrate.overlap_kernels import mark_neighbours, spots_around
 
 # Edge of the cells in which spots are looked up, pixels.
 CELL = 16.0
+# Reflections whose neighbours are searched together.
+AT_A_TIME = 10_000
 
 
 @dataclass(frozen=True)
@@ -129,36 +131,54 @@ def find_around(own: Extent, box: np.ndarray, others: Sequence[Extent], *, wante
 
 
 def find_neighbours(own: Extent, s0: np.ndarray, others: Sequence[Extent]) -> Neighbours:
-    """Neighbours of every reflection of ``own`` among themselves and among ``others`` on the same images."""
-    unit = own.s1 / np.linalg.norm(own.s1, axis=1, keepdims=True)
-    tree = cKDTree(unit)
-    e1, e2 = local_axes(s0, own.s1)
+    """Neighbours of every reflection of ``own`` among themselves and among ``others`` on the same images.
+
+    ``own`` is ordered by frame coordinate: some thousands are searched at a time, among those on their images. Over a
+    whole turn many more lie in the same direction.
+    """
     row, uv, images, numbers = [], [], [], []
-    for position, other in enumerate([own, *others]):
-        there = other.s1 / np.linalg.norm(other.s1, axis=1, keepdims=True)
-        if not len(unit) or not len(there):
-            continue
-        farthest = float(own.delta_b.max() + other.delta_b.max())
-        near = tree.sparse_distance_matrix(cKDTree(there), farthest, output_type="coo_matrix")
-        i, j = near.row.astype(np.int64), near.col.astype(np.int64)
-        meet = near.data <= own.delta_b[i] + other.delta_b[j]
-        meet &= np.minimum(own.images[i, 1], other.images[j, 1]) > np.maximum(own.images[i, 0], other.images[j, 0])
-        if position == 0:
-            meet &= i != j
-        i, j = i[meet], j[meet]
-        row.append(i)
-        uv.append(np.column_stack([np.sum(e1[i] * there[j], axis=1), np.sum(e2[i] * there[j], axis=1)]))
-        images.append(other.images[j])
-        scale = other.delta_b[j] / own.delta_b[i]
-        numbers.append(np.column_stack([other.phi[j], other.zeta[j], other.delta_b[j], other.sigma_m[j], scale]))
+    recorded = np.flatnonzero(own.images[:, 1] > own.images[:, 0])
+    for first in range(0, len(recorded), AT_A_TIME):
+        rows = recorded[first : first + AT_A_TIME]
+        e1, e2 = local_axes(s0, own.s1[rows])
+        begin, end = own.images[rows, 0].min(), own.images[rows, 1].max()
+        for position, other in enumerate([own, *others]):
+            near = np.flatnonzero((other.images[:, 1] > begin) & (other.images[:, 0] < end))
+            k, i, j, there = _meeting(own, rows, other, near)
+            if position == 0:
+                different = i != j
+                k, i, j, there = k[different], i[different], j[different], there[different]
+            row.append(i)
+            uv.append(np.column_stack([np.sum(e1[k] * there, axis=1), np.sum(e2[k] * there, axis=1)]))
+            images.append(other.images[j])
+            scale = other.delta_b[j] / own.delta_b[i]
+            numbers.append(np.column_stack([other.phi[j], other.zeta[j], other.delta_b[j], other.sigma_m[j], scale]))
     if not row:
-        return Neighbours.none(len(unit))
+        return Neighbours.none(len(own.s1))
     rows = np.concatenate(row)
     where = np.concatenate(uv)
     order = np.lexsort((where[:, 1], where[:, 0], rows))
     start = starts(np.bincount(rows, minlength=len(own.s1)))
     phi, zeta, reach, sigma_m, scale = np.ascontiguousarray(np.concatenate(numbers)[order].T)
     return Neighbours(start, where[order], np.concatenate(images)[order], reach, phi, zeta, sigma_m, scale)
+
+
+def _meeting(
+    own: Extent, rows: np.ndarray, other: Extent, near: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs whose foregrounds touch on common images: place k in ``rows``, row i of ``own`` and row j of ``other`` (of
+    those in ``near``), and the (m, 3) unit vectors to the latter."""
+    if not len(near):
+        none = np.zeros(0, np.int64)
+        return none, none, none, np.zeros((0, 3))
+    here, there = (s1 / np.linalg.norm(s1, axis=1, keepdims=True) for s1 in (own.s1[rows], other.s1[near]))
+    farthest = float(own.delta_b[rows].max() + other.delta_b[near].max())
+    close = cKDTree(here).sparse_distance_matrix(cKDTree(there), farthest, output_type="coo_matrix")
+    k, place = close.row.astype(np.int64), close.col.astype(np.int64)
+    i, j = rows[k], near[place]
+    meet = close.data <= own.delta_b[i] + other.delta_b[j]
+    meet &= np.minimum(own.images[i, 1], other.images[j, 1]) > np.maximum(own.images[i, 0], other.images[j, 0])
+    return k[meet], i[meet], j[meet], there[place[meet]]
 
 
 def touched_by_neighbours(

@@ -14,6 +14,8 @@ import numpy as np
 _MAD_TO_SD = 1.4826
 # Part of a shell's width by which a reflection may miss the shell's lower edge and still belong to it.
 _ON_EDGE = 1e-9
+# Part of a sum that is lost in rounding when most of it is taken off again.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def disagreement(
     """
     sums = _Sums.of(hkl_asu_index, group, intensity, d_star_sq, n_groups, n_shells)
     weight = 1.0 / np.asarray(variance, dtype=np.float64)[sums.order]
-    others = np.bincount(sums.h, weight)[sums.pair_h] - np.bincount(sums.pair, weight)
+    whole = np.bincount(sums.h, weight)[sums.pair_h]
+    others = np.maximum(whole - np.bincount(sums.pair, weight), _ROUNDING * whole)
     total = np.bincount(sums.h, weight * sums.deviation)[sums.pair_h] - np.bincount(sums.pair, weight * sums.deviation)
     known = sums.left[0] > 0
     others = np.where(known, others, 1.0)

@@ -11,12 +11,11 @@ const drawFigure = (() => {
     const colour = g.colour || grey;
     if (g.kind === "image") {
       const rows = g.data.image, flat = Float32Array.from(numbers(rows.flat()));
-      const image = { ndarray: flat, shape: [rows.length, rows[0].length] };
       const mapper = new Bokeh.LinearColorMapper(
         { palette: Bokeh.Palettes.Viridis256, low: g.low, high: g.high, nan_color: nothing });
       const { ndarray } = Bokeh.require("core/util/ndarray");
       const source = new Bokeh.ColumnDataSource({ data: {
-        image: [ndarray(image.ndarray.buffer, { dtype: "float32", shape: image.shape })],
+        image: [ndarray(flat.buffer, { dtype: "float32", shape: [rows.length, rows[0].length] })],
         x: [g.x], y: [g.y], dw: [g.width], dh: [g.height] } });
       const drawn = plot.image({ image: { field: "image" }, x: { field: "x" }, y: { field: "y" }, dw: { field: "dw" },
         dh: { field: "dh" }, source, color_mapper: mapper });

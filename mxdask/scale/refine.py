@@ -8,6 +8,7 @@ grows with the number of observations only.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -222,6 +223,7 @@ class _Problem:
         fixed_means: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         self.design, self.layout, self.restraint = design, layout, restraint
+        self.restraint_blocks = [restraint[a:b, a:b].toarray() for a, b in itertools.pairwise(layout.start)]
         self.intensity, self.weight = np.ascontiguousarray(intensity), np.ascontiguousarray(weight)
         self.starts = design.group_starts
         self.fixed = np.full(len(self.starts) - 1, np.nan) if fixed_means is None else fixed_means
@@ -247,8 +249,8 @@ class _Problem:
             d.scale_first, d.decay_first, d.absorption_first, layout.start, self.block_start,
             d.scale_weight.shape[1], gradient, blocks,
         )  # fmt: skip
-        for block, first, last in zip(self.split(blocks), layout.start[:-1], layout.start[1:], strict=True):
-            block += self.restraint[first:last, first:last].toarray()
+        for block, own in zip(self.split(blocks), self.restraint_blocks, strict=True):
+            block += own
         return gradient + self.restraint @ state.x, blocks, rows
 
     def split(self, flat: np.ndarray) -> list[np.ndarray]:

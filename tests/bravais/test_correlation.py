@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mxdask.bravais.correlation import Correlation, operator_correlation, signals
+from mxdask.bravais.correlation import Correlation, operator_correlation, signals, signals_of
+from mxdask.table import ReflectionTable
 
 _FOURFOLD = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]])
 
@@ -38,6 +39,18 @@ def test_observations_of_one_index_are_averaged_and_unindexed_ones_left_out() ->
     data = signals(np.array([[1, 0, 0], [0, 0, 0], [1, 0, 0]]), np.array([2.0, 100.0, 4.0]))
     assert len(data) == 1
     assert data.value[0] == 3.0
+
+
+def test_signals_are_of_positive_variances_and_if_wanted_of_positive_intensities() -> None:
+    table = ReflectionTable(
+        {
+            "miller_index": np.array([[1, 0, 0], [2, 0, 0], [3, 0, 0]], np.int32),
+            "intensity.sum.value": np.array([6.0, -6.0, 6.0]),
+            "intensity.sum.variance": np.array([4.0, 4.0, 0.0]),
+        }
+    )
+    assert sorted(signals_of(table).value) == [-3.0, 3.0]
+    assert signals_of(table, positive=True).value.tolist() == [3.0]
 
 
 def test_standard_error_needs_three_pairs() -> None:

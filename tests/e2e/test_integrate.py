@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 from mxdask.cli import main
+from mxdask.io.expt import read_expt
+from mxdask.io.mask import write_mask
 from mxdask.io.refl import read_refl
 from mxdask.simulate.step import MadeSet
 
@@ -117,3 +120,27 @@ def test_a_rerun_goes_on(refined: Path, reference: Path, tmp_path: Path, capsys:
     times = {path: path.stat().st_mtime_ns for path in kept[1:]}
     same(integrate(refined, tmp_path), reference)
     assert {path: path.stat().st_mtime_ns for path in kept[1:]} == times and kept[0].exists()
+
+
+@pytest.mark.parametrize("wrong", ["mask", "images", "longer"])
+def test_a_bad_sweep_is_one_line_and_the_others_go_on(
+    refined: Path, tmp_path: Path, wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((refined / "refined.expt").read_text())
+    second = content["experiment"][1]
+    if wrong == "mask":
+        write_mask(tmp_path / "mask.npz", [np.ones((10, 12), dtype=bool)])
+        content["imageset"][second["imageset"]]["mask"] = str(tmp_path / "mask.npz")
+    elif wrong == "images":
+        content["imageset"][second["imageset"]]["template"] = str(tmp_path / "gone.nxs")
+    else:
+        content["scan"][second["scan"]]["image_range"] = [1, 60]
+    (tmp_path / "wrong.expt").write_text(json.dumps(content))
+    capsys.readouterr()
+    words = ("d_min=3", "images_from=images", "--output-dir", tmp_path / "out")
+    assert mxdask("integrate", tmp_path / "wrong.expt", refined / "refined.refl", *words) == 1
+    error = capsys.readouterr().err
+    named = {"mask": "mask.npz: mask has 1 panel of (10, 12)", "images": "gone.nxs", "longer": "small_c02"}
+    assert named[wrong] in error and "the other crystals are done" in error and "Traceback" not in error
+    kept = {e.name for e in read_expt(tmp_path / "out/integrated.expt")}
+    assert {"small_c01", "small_c04"} <= kept

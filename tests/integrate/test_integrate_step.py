@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -15,7 +16,7 @@ from mxdask.integrate.blocks import plan_blocks, rows_of_block
 from mxdask.integrate.corrections import ICE_RINGS
 from mxdask.integrate.params import Block, Params
 from mxdask.integrate.step import run
-from mxdask.models import ExperimentList, rotation_matrix
+from mxdask.models import Detector, ExperimentList, rotation_matrix
 from mxdask.params import parse
 from mxdask.table import Flag, ReflectionTable
 
@@ -130,6 +131,18 @@ def test_overloads_gaps_and_edges_are_flagged(sweep, serve) -> None:
         table.has_flags(Flag.BACKGROUND_INCLUDES_BAD_PIXELS)[edge]
         | table.has_flags(Flag.FOREGROUND_INCLUDES_BAD_PIXELS)[edge]
     )
+
+
+def test_overloaded_reflections_are_fitted_on_what_is_left_of_them(sweep, serve) -> None:
+    frames = sweep.stack.frames.copy()
+    frames[frames > 300] = 65000
+    serve(sweep, frames=frames)
+    table = integrate(sweep)[1]
+    t = table.select(table.has_flags(Flag.OVERLOADED | Flag.INTEGRATED_PRF) & (table["partiality"] > 0.98))
+    assert len(t) > 50 and not np.any(t.has_flags(Flag.INTEGRATED_SUM | Flag.FOREGROUND_INCLUDES_BAD_PIXELS))
+    ratio = t["intensity.prf.value"] / truth(sweep, t)
+    assert abs(np.median(ratio) - 1) < 0.02 and np.all(np.abs(ratio - 1) < 0.2)
+    assert 0.7 < np.std(pulls(sweep, t, "prf")) < 1.3
 
 
 def test_masked_foreground_does_not_bias_the_fit(sweep, serve) -> None:
@@ -437,3 +450,66 @@ def test_shadowed_images_are_not_measured_and_an_unreadable_mask_is_an_error(swe
     monkeypatch.setattr(stack_type, "mask_of", unreadable)
     with pytest.raises(MxdaskError, match=r"mask\.pickle"):
         integrate(sweep)
+
+
+def test_two_panels_are_one_panel_with_a_gap(sweep, serve, monkeypatch) -> None:
+    """The detector cut into two with 20 columns lost between them: away from the cut all is as on one panel."""
+    good = sweep.stack.good.copy()
+    good[:, 110:130] = False
+    serve(sweep, good=good)
+    whole = integrate(sweep)[1]
+    panel = sweep.experiment.detector[0]
+    step = np.asarray(panel.fast_axis) * panel.pixel_size[0]
+    left = dataclasses.replace(panel, image_size=(110, 240), name="left")
+    right = dataclasses.replace(panel, image_size=(110, 240), origin=panel.origin + 130 * step, name="right")
+
+    @dataclasses.dataclass
+    class Cut:
+        frames: np.ndarray
+        shapes = ((240, 110), (240, 110))
+
+        def mask(self) -> tuple[np.ndarray, ...]:
+            return tuple(np.ones((240, 110), dtype=bool) for _ in range(2))
+
+        def mask_of(self, z: int) -> tuple[np.ndarray, ...]:
+            return self.mask()
+
+        def reader(self) -> Cut:
+            return self
+
+        def __enter__(self) -> Cut:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def read(self, z: int) -> tuple[np.ndarray, ...]:
+            frame = self.frames[z]
+            return np.ascontiguousarray(frame[:, :110]), np.ascontiguousarray(frame[:, 130:])
+
+    from mxdask.integrate import measure
+
+    monkeypatch.setattr(measure, "open_stack", lambda experiment: Cut(sweep.stack.frames))
+    cut = dataclasses.replace(sweep, experiment=sweep.experiment.evolve(detector=Detector((left, right))))
+    parts = integrate(cut)[1]
+    assert set(parts["panel"]) == {0, 1}
+    key = {
+        (*map(int, h), bool(e)): i
+        for i, (h, e) in enumerate(zip(whole["miller_index"], whole["entering"], strict=True))
+    }
+    clear = (parts["bbox"][:, 0] >= 0) & (parts["bbox"][:, 1] <= 110)
+    t = parts.select(clear)
+    rows = np.array([key[(*map(int, h), bool(e))] for h, e in zip(t["miller_index"], t["entering"], strict=True)])
+    same = whole.select(rows)
+    assert len(t) > 300
+    shift = np.where(t["panel"] == 1, 130, 0)
+    bad = np.any(t["bbox"][:, :2] + shift[:, None] != same["bbox"][:, :2], axis=1); print("BAD", bad.sum(), t["bbox"][bad][:5], same["bbox"][bad][:5], t["xyzcal.px"][bad][:5], same["xyzcal.px"][bad][:5])
+    assert np.array_equal(t["bbox"][:, :2] + shift[:, None], same["bbox"][:, :2])
+    assert np.abs(t["xyzcal.px"][:, 0] + shift - same["xyzcal.px"][:, 0]).max() < 1e-9
+    assert np.allclose(t["intensity.sum.value"], same["intensity.sum.value"])
+    assert np.allclose(t["intensity.sum.variance"], same["intensity.sum.variance"])
+    fitted = t.has_flags(Flag.INTEGRATED_PRF) & same.has_flags(Flag.INTEGRATED_PRF)
+    difference = t["intensity.prf.value"][fitted] - same["intensity.prf.value"][fitted]
+    assert np.median(np.abs(difference) / np.sqrt(same["intensity.prf.variance"][fitted])) < 0.1
+    edge = parts.select(~clear & parts.has_flags(Flag.INTEGRATED_PRF) & (parts["partiality"] > 0.98))
+    assert abs(np.median(pulls(sweep, edge, "prf"))) < 0.5

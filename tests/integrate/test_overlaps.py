@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import fields
 
+import numpy as np
+import pytest
+
+from mxdask.integrate import overlaps
 from mxdask.integrate.foreground import ForegroundPixels, starts
 from mxdask.integrate.overlap_kernels import leave_out_neighbours
 from mxdask.integrate.overlaps import Around, Extent, Neighbours, find_around, find_neighbours, touched_by_neighbours
@@ -17,7 +21,7 @@ def rays(n: int, seed: int) -> np.ndarray:
     return v / np.linalg.norm(v, axis=1, keepdims=True)
 
 
-def test_neighbours_are_all_pairs_that_touch() -> None:
+def test_neighbours_are_all_pairs_that_touch(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     own, other = (
         Extent(
@@ -40,6 +44,9 @@ def test_neighbours_are_all_pairs_that_touch() -> None:
     foreign = found.scale == 1.5
     assert set(found.sigma_m[foreign]) == {4e-3} and set(found.sigma_m[~foreign]) == {1e-3}
     assert set(found.phi[foreign]) <= set(other.phi) and set(found.zeta[~foreign]) <= set(own.zeta)
+    monkeypatch.setattr(overlaps, "AT_A_TIME", 7)
+    again = find_neighbours(own, S0, [other])
+    assert all(np.array_equal(getattr(found, f.name), getattr(again, f.name)) for f in fields(found))
     part = found.select(np.array([5, 2]))
     assert np.array_equal(part.uv[: part.start[1]], found.uv[found.start[5] : found.start[6]])
 

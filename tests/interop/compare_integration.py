@@ -113,8 +113,9 @@ def _partialities(table: ReflectionTable, experiments: ExperimentList, models: l
 
 def _intensities(a: ReflectionTable, b: ReflectionTable, box: np.ndarray) -> dict[str, float]:
     out: dict[str, float] = {}
-    counted = ("num_pixels.background_used", "num_pixels.foreground", "num_pixels.valid")
-    same = box & np.all([a[n] == b[n] for n in counted], axis=0)
+    foreground = box & (a["num_pixels.foreground"] == b["num_pixels.foreground"])
+    same = foreground & (a["num_pixels.background_used"] == b["num_pixels.background_used"])
+    out["same foreground %"] = 100 * float(np.mean(foreground[box]))
     out["same pixels %"] = 100 * float(np.mean(same[box]))
     some = same & (b["background.mean"] > 0)
     out["A5 background median rel"] = float(np.median(np.abs(a["background.mean"] / b["background.mean"] - 1)[some]))

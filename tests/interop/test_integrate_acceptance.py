@@ -45,7 +45,7 @@ def test_a1_widths(figures: tuple[str, dict[str, float]]) -> None:
 def test_a2_predictions(figures: tuple[str, dict[str, float]]) -> None:
     """Beyond the scan's ends DIALS' crystal jumps at every image border (decision 0021), ours does not."""
     _, f = figures
-    assert f["A2 only ours, inside %"] == 0 and f["A2 only theirs, inside %"] == 0
+    assert f["A2 only ours, inside %"] < 0.1 and f["A2 only theirs, inside %"] < 0.1
     assert f["A2 only ours, beyond %"] < 0.5 and f["A2 only theirs, beyond %"] < 0.5
     assert f["A2 shift inside px"] < 1e-6 and f["A2 shift beyond px"] < 0.1
 

@@ -97,6 +97,14 @@ def test_blocks_cover_every_image_and_spot_once(lists):
     assert len(kept) == np.count_nonzero(inside)
 
 
+def test_a_spot_at_the_boundary_belongs_to_the_image_that_begins_there(lists):
+    experiments, table = lists
+    one = table.select(np.flatnonzero(table["id"] == 0)[:2])
+    one["xyzobs.px.value"] = np.array([[5.0, 5.0, 30.0], [5.0, 5.0, 10.0]])  # ends of images 30 and 10
+    _, kept = slicing.slice_list(experiments, one, [[(11, 30)], [(1, 100)], [(1, 100)]])
+    assert kept["xyzobs.px.value"][:, 2].tolist() == [10.0]
+
+
 def test_every_tenth_image_left_out(lists):
     assert slicing.without_multiples(lists[0][0].scan, 30) == [(1, 29), (31, 59), (61, 89), (91, 100)]
 

@@ -73,6 +73,30 @@ def test_amplitudes_of_dials(scaled, dials, anomalous, tmp_path):
         assert np.nanmax(off[~good]) < 0.05, label
 
 
+def test_too_few_reflections_for_a_prior(scaled):
+    experiments, reflections, _ = scaled
+    many = {"min_reflections": 10_000}
+    flat = merge(experiments, reflections, Params(french_wilson=many))
+    usual = merge(experiments, reflections, Params())
+    f, g = (next(c.values for c in m.columns if c.label == "F") for m in (flat, usual))
+    assert np.nanmedian(np.abs(f / g - 1)) < 0.01
+    assert np.nanmax(f / g) > 1.01  # weak ones are not drawn to their mean
+    with pytest.raises(MxdaskError, match="fallback_to_flat_prior=true"):
+        merge(experiments, reflections, Params(french_wilson={**many, "fallback_to_flat_prior": False}))
+
+
+def test_absences_are_told_and_change_nothing(scaled, caplog):
+    experiments, reflections, _ = scaled
+    with caplog.at_level("INFO"):
+        told = merge(experiments, reflections, Params())
+    assert "Recommended space group: P 21 21 21" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        silent = merge(experiments, reflections, Params(assess_space_group=False))
+    assert "Recommended" not in caplog.text
+    assert told.space_group.hm == silent.space_group.hm == "P 2 2 2"
+
+
 def test_summary_and_run(scaled):
     experiments, reflections, _ = scaled
     with Flow("sync") as flow:
