@@ -9,9 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# No test is about time: the machine may be busy, and the first call of a kernel compiles it.
+settings.register_profile("mxdask", deadline=None)
+settings.load_profile("mxdask")
 
 DATA = Path(os.environ.get("MXDASK_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 

@@ -60,10 +60,6 @@ class Centres:
     counts: np.ndarray
     terms: np.ndarray
 
-    @staticmethod
-    def none() -> Centres:
-        return Centres(np.zeros((0, 2)), np.zeros(0), np.zeros((0, 6)))
-
 
 def constant_fields(variance: float) -> MomentFields:
     """Spots centred on their predictions, <ε1²> = <ε2²> = ``variance`` (radians²) everywhere."""

@@ -49,6 +49,13 @@ def test_inversion():
     assert inversion(image, "y", 300.0, params) == pytest.approx(centre[1], abs=1.0)
 
 
+@pytest.mark.parametrize(("pixels", "middle"), [((30, 37, 44), 37.5), ((30, 43), 37.0)])
+def test_inversion_is_about_the_middle_of_pixels(pixels, middle):
+    image = np.zeros((50, 80))
+    image[25, list(pixels)] = 100.0
+    assert inversion(image, "x", 36.0, Inversion(inversion_window_width=10)) == middle
+
+
 def test_nothing_to_see():
     with pytest.raises(MxdaskError, match="bright patch"):
         midpoint(np.zeros(SHAPE), "x", Midpoint())

@@ -6,10 +6,14 @@ import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from distributed import CancelledError
+from distributed.comm import CommClosedError
+from distributed.scheduler import KilledWorker
 from jobs import count_and_square, rows, square, total
 
 from mxdask.errors import MxdaskError
@@ -131,3 +135,32 @@ def test_large_tables_reach_a_cluster_through_files(tmp_path: Path) -> None:
             assert flow.compute([node, flow.task(rows, table, name="rows")], name="rows") == [rows(table)] * 2
             assert len(list((tmp_path / ".mxdask" / "arguments").iterdir())) == 1
         assert not (tmp_path / ".mxdask" / "arguments").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (CommClosedError("closed"), "the Dask scheduler at tcp://node:1 is gone"),
+        (CancelledError("scheduler-connection-lost"), "the Dask scheduler at tcp://node:1 is gone"),
+        (KilledWorker("t-1", None, 3), "a task of t ended 4 workers"),
+    ],
+)
+def test_a_cluster_that_goes_away_is_told_in_one_line(error: Exception, said: str) -> None:
+    class Lost:
+        scheduler = SimpleNamespace(address="tcp://node:1")
+
+        def compute(self, *_: object, **__: object) -> None:
+            raise error
+
+    with pytest.raises(MxdaskError, match=said):
+        Flow(client=Lost()).map(abs, [(1,)], name="t")
+
+
+def test_nodes_inside_lists_and_dicts_arrive_as_values() -> None:
+    with Flow("sync") as flow:
+        node = flow.task(abs, -3, name="inner")
+        assert flow.compute([flow.task(_sum, [1, node], {"x": node}, name="outer")], name="outer") == [7]
+
+
+def _sum(parts: list[int], named: dict[str, int]) -> int:
+    return sum(parts) + named["x"]

@@ -51,3 +51,5 @@ def test_lorentz_polarisation_by_hand() -> None:
     assert lorentz_polarisation(S0, s1, axis, np.array([0.0, 1.0, 0.0]), 0.5)[0] == pytest.approx(2.0)
     # fully polarised with its normal along the ray: P = (1 − 2)(1 − 1) + 1 = 1
     assert lorentz_polarisation(S0, s1, axis, np.array([0.0, 1.0, 0.0]), 1.0)[0] == pytest.approx(1.0)
+    # three quarters polarised, its normal across the ray: P = (1 − 1.5)(1 − 0) + 0.75 = ¼
+    assert lorentz_polarisation(S0, s1, axis, np.array([1.0, 0.0, 0.0]), 0.75)[0] == pytest.approx(4.0)

@@ -8,6 +8,7 @@ from mxdask.integrate.moment_fields import Centres, constant_fields, fit_fields
 
 WIDTH = 7e-4
 PRIOR = constant_fields(WIDTH**2)
+NO_CENTRES = Centres(np.zeros((0, 2)), np.zeros(0), np.zeros((0, 6)))
 
 
 def places(n: int, rng: np.random.Generator, reach: float = 0.3) -> np.ndarray:
@@ -34,7 +35,7 @@ def test_widths_follow_the_detector_and_outliers_are_left_out() -> None:
     variance = WIDTH**2 * np.column_stack([1 + 3 * terms[:, 1], np.ones(400)])
     moments = moments_at(np.zeros((400, 2)), variance, rng, 5000.0)
     moments[:5, 3] *= 9
-    fields, good = fit_fields(moments, np.full(400, 5000.0), terms, PRIOR, Centres.none())
+    fields, good = fit_fields(moments, np.full(400, 5000.0), terms, PRIOR, NO_CENTRES)
     assert not good[:5].any() and good.sum() > 0.95 * 400
     _, width = fields.at(terms[5:])
     assert np.median(np.abs(width**2 / variance[5:] - 1)) < 0.01
@@ -47,7 +48,7 @@ def test_centres_follow_what_wrong_models_do_to_predictions() -> None:
     shift = WIDTH * (np.array([0.4, -0.2]) + xy @ np.array([[2.0, 0.5], [-0.3, 1.0]]) + 5.0 * terms[:, 1:2] * xy)
     centre = in_frame(terms, shift)
     fields, _ = fit_fields(
-        moments_at(centre, np.full((300, 2), WIDTH**2), rng, 1000.0), np.full(300, 1000.0), terms, PRIOR, Centres.none()
+        moments_at(centre, np.full((300, 2), WIDTH**2), rng, 1000.0), np.full(300, 1000.0), terms, PRIOR, NO_CENTRES
     )
     found, _ = fields.at(terms)
     assert np.sqrt(np.mean((found - centre) ** 2)) < 0.03 * WIDTH
@@ -58,7 +59,7 @@ def test_a_stray_spot_at_the_rim_does_not_draw_the_centres_to_itself() -> None:
     terms = np.vstack([places(50, rng, reach=0.1), [[1.0, 0.18, 0.3, 0.3, 0.0, 0.09]]])
     moments = moments_at(np.zeros((51, 2)), np.full((51, 2), WIDTH**2), rng, 200.0)
     moments[-1, 1] = 3 * WIDTH
-    fields, good = fit_fields(moments, np.full(51, 200.0), terms, PRIOR, Centres.none())
+    fields, good = fit_fields(moments, np.full(51, 200.0), terms, PRIOR, NO_CENTRES)
     assert not good[-1] and good[:-1].sum() > 45
     centre, _ = fields.at(terms)
     assert np.abs(centre).max() < 0.3 * WIDTH
@@ -72,7 +73,7 @@ def test_weak_reflections_tell_where_strong_ones_do_not_reach() -> None:
     counts = 0.2  # each knows its centre to √5 widths
     weak = Centres(growth[1] + rng.normal(0, WIDTH / np.sqrt(counts), (4000, 2)), np.full(4000, counts), outer)
     errors = []
-    for others in (weak, Centres.none()):
+    for others in (weak, NO_CENTRES):
         fields, _ = fit_fields(strong, np.full(50, 300.0), inner, PRIOR, others)
         errors.append(np.sqrt(np.mean((fields.at(outer)[0] - growth[1]) ** 2)))
     assert errors[0] < 0.12 * WIDTH < 0.2 * WIDTH < errors[1]

@@ -20,6 +20,7 @@ from mxdask.integrate.profiles import (
 )
 
 SIGMA_B = 1e-3
+NO_CENTRES = Centres(np.zeros((0, 2)), np.zeros(0), np.zeros((0, 6)))
 ONE = SIGMA_B / np.sqrt(2)
 PIXEL = 0.8 * ONE
 DEPTH = 3
@@ -64,7 +65,7 @@ def learn(
 ) -> ReferenceProfile:
     n = len(intensity)
     return learn_profile(
-        pixels, np.full(n, background), intensity, one_place(n), np.full(n, PIXEL**2), prior, Centres.none()
+        pixels, np.full(n, background), intensity, one_place(n), np.full(n, PIXEL**2), prior, NO_CENTRES
     )
 
 

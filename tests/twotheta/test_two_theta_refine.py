@@ -21,7 +21,8 @@ from mxdask.models import ExperimentList
 from mxdask.params import parse
 from mxdask.table import Flag, ReflectionTable
 from mxdask.twotheta.cell_files import cif_text, mmcif_text, p4p_text
-from mxdask.twotheta.params import Params
+from mxdask.twotheta.params import Params, Refinement
+from mxdask.twotheta.selection import usable
 from mxdask.twotheta.step import run
 
 SYSTEMS = {
@@ -94,6 +95,19 @@ def test_only_strong_integrated_reflections_count_where_there_are_any():
     table.unset_flags(np.arange(250, 300), Flag.STRONG)
     assert refine(experiments, table)[2]["n_reflections"] <= 150
     assert refine(experiments, table, "filter_integrated_centroids=False")[2]["n_reflections"] > 250
+
+
+def test_each_reason_leaves_its_reflection_out():
+    table = ReflectionTable(
+        {
+            "id": np.array([0, -1, 0, 0, 0], np.int32),
+            "miller_index": np.array([[1, 0, 0], [1, 0, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0]], np.int32),
+            "flags": np.array([0, 0, 0, int(Flag.OVERLOADED), 0], np.uint64),
+            "partiality": np.array([1.0, 1.0, 1.0, 1.0, 0.3]),
+        }
+    )
+    assert usable(table, Refinement()).tolist() == [True, False, False, False, False]
+    assert usable(table, Refinement(partiality_threshold=None)).tolist() == [True, False, False, False, True]
 
 
 def test_triclinic_leaves_the_symmetry_out():
