@@ -11,11 +11,11 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-import hdf5plugin
 import numpy as np
 
 from mxdask.errors import FileError
 from mxdask.images.bslz4_kernels import blocks_fit
+from mxdask.io.hdf5_filters import FILTERS_FOLDER
 
 HEADER_BYTES = 12
 
@@ -23,7 +23,7 @@ HEADER_BYTES = 12
 @functools.cache
 def _decompress() -> Callable[..., int] | None:
     """``bshuf_decompress_lz4(in, out, n_elements, item_size, block_elements) -> bytes read``; None if not found."""
-    for library in sorted(Path(hdf5plugin.PLUGIN_PATH).glob("libh5bshuf.*")):
+    for library in sorted(Path(FILTERS_FOLDER).glob("libh5bshuf.*")):
         try:
             function = ctypes.CDLL(str(library)).bshuf_decompress_lz4
         except (OSError, AttributeError):

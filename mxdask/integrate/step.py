@@ -10,7 +10,7 @@ import numpy as np
 
 from mxdask.errors import FileError, MxdaskError
 from mxdask.flow import Failed, Flow
-from mxdask.flow.allocator import give_back
+from mxdask.flow.memory import give_back
 from mxdask.flow.runtime import successes
 from mxdask.images.image_source import with_images_from
 from mxdask.integrate.blocks import plan_blocks, rows_of_block

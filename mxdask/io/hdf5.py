@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import hdf5plugin  # noqa: F401  registers the filters that detectors use
 import numpy as np
 
+import mxdask.io.hdf5_filters  # noqa: F401  registers the filters that detectors use
 from mxdask.errors import FileError
 
 

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import hdf5plugin
 import numpy as np
 
 from mxdask.io.atomic import replacing
+from mxdask.io.hdf5_filters import BITSHUFFLE_LZ4
 from mxdask.models import Beam, Goniometer, Panel
 
 # Laboratory (Z to the source) to NeXus (McStas: Z along the beam) and back.
 _TO_NEXUS = np.diag([-1.0, 1.0, -1.0])
 Shape = tuple[int, ...]
-_COMPRESSION = hdf5plugin.Bitshuffle(cname="lz4")
 _HC = 12398.419843320026  # h·c/e, eV·Å: exact by the definition of the SI
 
 
@@ -57,7 +56,7 @@ def write_sweep(
     dtype, shape = np.dtype(f"u{bits // 8}"), headers.mask.shape
     files = _write_data(folder, name, frames, n_images, shape, dtype, images_per_file)
     with replacing(folder / f"{name}_meta.h5") as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("mask", data=headers.mask, chunks=True, compression=_COMPRESSION)
+        file.create_dataset("mask", data=headers.mask, chunks=True, compression=BITSHUFFLE_LZ4)
         file["_dectris/bit_depth_image"] = bits
         file["_dectris/bit_depth_readout"] = bits
         file["_dectris/nimages"] = n_images
@@ -95,7 +94,7 @@ def _write_data(
         count = min(per_file, n_images - first)
         path = folder / f"{name}_{number:06d}.h5"
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-            data = file.create_dataset("data", (count, *shape), dtype, chunks=(1, *shape), compression=_COMPRESSION)
+            data = file.create_dataset("data", (count, *shape), dtype, chunks=(1, *shape), compression=BITSHUFFLE_LZ4)
             for row in range(count):
                 data[row] = next(iterator)
         files.append((path.name, count))

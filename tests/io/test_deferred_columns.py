@@ -24,7 +24,8 @@ def made(n: int, seed: int = 0) -> ReflectionTable:
     rng = np.random.default_rng(seed)
     columns = {
         "id": np.sort(rng.integers(0, 5, n)), "flags": rng.integers(0, 9, n),
-        "miller_index": rng.integers(-9, 9, (n, 3)), "d": rng.uniform(1, 9, n), "xyzobs.px.value": rng.normal(size=(n, 3)), "bbox": rng.integers(0, 9, (n, 6)),
+        "miller_index": rng.integers(-9, 9, (n, 3)), "d": rng.uniform(1, 9, n),
+        "xyzobs.px.value": rng.normal(size=(n, 3)), "bbox": rng.integers(0, 9, (n, 6)),
         "entering": rng.random(n) < 0.5,
     }  # fmt: skip
     return ReflectionTable(columns, {i: f"crystal-{i}" for i in range(5)})
