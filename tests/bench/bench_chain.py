@@ -1,6 +1,6 @@
 """cosym, scale, ΔCC½ and merge on many made-up crystals: seconds and peak memory of each command.
 
-python tests/bench/bench_chain.py 1000 [--reflections 5000] [--filter]     --filter: scale with filtering by ΔCC½ as well
+python tests/bench/bench_chain.py 1000 [--reflections 5000] [--filter]     --filter: scale once more, filtering
 """
 
 from __future__ import annotations
