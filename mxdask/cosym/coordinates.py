@@ -164,14 +164,23 @@ def noise_level(pairs: PairMatrix, weights: np.ndarray) -> float:
 def _minimise(
     start: np.ndarray, problem: Problem, penalty: float, tolerance: float, iterations: int
 ) -> tuple[np.ndarray, float]:
-    """L-BFGS on the target + ½ penalty Σ|x|² over all points."""
+    """L-BFGS on the target + ½ penalty Σ|x|² over all points, vectors no longer than one.
+
+    A crystal's correlation with itself, |x|², is one at most. Nothing else says so: the target has no term for it, and
+    few crystals with some wrong correlations are fitted best by vectors that are far longer. What exceeds one counts
+    like a misfit with the weight of all the crystal's other terms.
+    """
     s = len(problem.rho)
+    stiffness = problem.weights.sum(axis=(0, 2))
 
     def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
         vectors = flat.reshape(start.shape)
         value, gradient = problem.target(vectors)
         value += 0.5 * s * penalty * float(np.vdot(flat, flat))
-        return value, (gradient + s * penalty * vectors).ravel()
+        excess = np.maximum(np.square(vectors).sum(axis=1) - 1.0, 0.0)
+        value += 0.5 * s * float(stiffness @ excess**2)
+        gradient += s * (penalty + 2.0 * stiffness * excess)[:, None] * vectors
+        return value, gradient.ravel()
 
     result = minimize(
         function, start.ravel(), jac=True, method="L-BFGS-B",

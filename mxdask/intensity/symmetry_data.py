@@ -14,6 +14,10 @@ from mxdask.lattice.operators import reindex
 from mxdask.models.experiment import ExperimentList
 from mxdask.table import ReflectionTable
 
+# E² (or -E², where errors are large) beyond which one reflection says less of the crystal than of a bad measurement:
+# exp(-16) of acentric reflections are as strong (Wilson 1949), and a few of them rule a correlation coefficient.
+WILSON_OUTLIER = 16.0
+
 # Columns that decide which observations are used and what their corrected intensities are.
 _COLUMNS = (
     "id", "miller_index", "flags", "d", "lp", "qe", "dqe", "partiality", "partial_id", "xyzobs.px.value", "xyzcal.px",
@@ -67,7 +71,7 @@ def normalised_set(
     Parameters
     ----------
     hkl : (n, 3) as indexed; P : (3, 3) to the common setting. Reflections without integer indices there (absent by
-        the centring of the input lattice) are dropped.
+        the centring of the input lattice) are dropped, and so are Wilson outliers.
     cell : (6,) common cell, for resolution.
     group : (k, 3, 3) operators under which equivalents are merged.
     """
@@ -75,4 +79,5 @@ def normalised_set(
     merged = inflate(merge_set(common[integral], intensity[integral], variance[integral], group))
     reciprocal = np.linalg.inv(real_space(cell))
     level = expected_intensity(method, merged.intensity, merged.sigma, merged.hkl, reciprocal)
-    return merged.scaled(1.0 / level)
+    normalised = merged.scaled(1.0 / level)
+    return normalised if method is None else normalised.select(np.abs(normalised.intensity) < WILSON_OUTLIER)
