@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -37,8 +38,8 @@ class MomentFields:
     def at(self, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Centres (n, 2) and widths (n, 2), the square roots of the moments, in radians, for terms (n, 6)."""
         low, high = self.limits
-        centre = np.clip(_displacements(terms) @ self.centre, low[:2], high[:2])
-        return centre, np.sqrt(np.clip(terms @ self.width, low[2:], high[2:]))
+        centre = np.clip(_times(_displacements(terms), self.centre), low[:2], high[:2])
+        return centre, np.sqrt(np.clip(_times(terms, self.width), low[2:], high[2:]))
 
     def scaled(self, factor: float) -> MomentFields:
         """The fields of a crystal whose spots are ``factor`` times as wide."""
@@ -85,8 +86,17 @@ def field_terms(experiment: Experiment, s1: np.ndarray) -> np.ndarray:
     across = axis - (axis @ s0) * s0
     across = across / np.linalg.norm(across)
     unit = s1 / np.linalg.norm(s1, axis=1, keepdims=True)
-    a, b = unit @ across, unit @ np.cross(s0, across)
+    a, b = _times(unit, across), _times(unit, np.cross(s0, across))
     return np.column_stack([np.ones(len(a)), a * a + b * b, a, b, a * a - b * b, a * b])
+
+
+def _times(values: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """``values @ coefficients``, added up term by term.
+
+    BLAS rounds in another way where there is a single row, or few: what a reflection gets would depend on how many
+    others are in its block.
+    """
+    return reduce(np.add, (np.multiply.outer(values[..., k], c) for k, c in enumerate(coefficients)))
 
 
 def _displacements(terms: np.ndarray) -> np.ndarray:

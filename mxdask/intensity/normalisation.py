@@ -8,6 +8,7 @@ import numpy as np
 
 Method = Literal["quasi", "kernel", "ml_iso", "ml_aniso"]
 
+_WILSON_OUTLIER = 16.0
 _LEAST_FOR_CURVE = 40  # fewer reflections cannot tell a curve: their mean is taken
 
 
@@ -41,12 +42,38 @@ def expected_intensity(
     return np.maximum(curve, floor)
 
 
+def wilson_outliers(intensity: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """(n,) reflections that are no intensities of a crystal: |I| ≥ 16⟨I⟩ of their resolution.
+
+    exp(-16) of acentric reflections are as strong (Wilson 1949), and a few absurd values rule a mean or a correlation
+    coefficient. So ⟨I⟩ is taken from the interquartile range of a bin, which is ln 3 · ⟨I⟩ for exponentially
+    distributed intensities and wider with their errors.
+
+    Parameters
+    ----------
+    s : (n,) 1/d² (Å⁻²).
+    """
+    bins = _equal_bins(s)
+    out = np.zeros(len(s), dtype=bool)
+    for b in range(bins.max(initial=-1) + 1):
+        rows = np.flatnonzero(bins == b)
+        low, high = np.quantile(intensity[rows], [0.25, 0.75])
+        if high > low:
+            out[rows] = np.abs(intensity[rows]) >= _WILSON_OUTLIER * (high - low) / np.log(3.0)
+    return out
+
+
 def _bin_means(intensity: np.ndarray, s: np.ndarray) -> np.ndarray:
+    bins = _equal_bins(s)
+    return (np.bincount(bins, intensity) / np.bincount(bins))[bins]
+
+
+def _equal_bins(s: np.ndarray) -> np.ndarray:
+    """(n,) at most 50 bins in 1/d² of equal numbers, a hundred or more if there are as many."""
     n_bins = int(np.clip(len(s) // 100, 1, 50))
-    order = np.argsort(s, kind="stable")
     bins = np.empty(len(s), dtype=np.int64)
-    bins[order] = np.arange(len(s)) * n_bins // len(s)
-    return (np.bincount(bins, intensity, n_bins) / np.bincount(bins, minlength=n_bins))[bins]
+    bins[np.argsort(s, kind="stable")] = np.arange(len(s)) * n_bins // max(len(s), 1)
+    return bins
 
 
 def _running_mean(intensity: np.ndarray, s: np.ndarray, n_nodes: int = 60) -> np.ndarray:

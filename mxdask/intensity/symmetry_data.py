@@ -7,16 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from mxdask.intensity.merged_set import MergedSet, inflate, merge_set
-from mxdask.intensity.normalisation import Method, expected_intensity
+from mxdask.intensity.normalisation import Method, expected_intensity, wilson_outliers
 from mxdask.intensity.observations import Filters, Observations, best_choice, select_observations
 from mxdask.lattice.cells import real_space
 from mxdask.lattice.operators import reindex
 from mxdask.models.experiment import ExperimentList
 from mxdask.table import ReflectionTable
-
-# E² (or -E², where errors are large) beyond which one reflection says less of the crystal than of a bad measurement:
-# exp(-16) of acentric reflections are as strong (Wilson 1949), and a few of them rule a correlation coefficient.
-WILSON_OUTLIER = 16.0
 
 # Columns that decide which observations are used and what their corrected intensities are.
 _COLUMNS = (
@@ -77,7 +73,7 @@ def normalised_set(
     """
     common, integral = reindex(hkl, P)
     merged = inflate(merge_set(common[integral], intensity[integral], variance[integral], group))
+    merged = merged.select(~wilson_outliers(merged.intensity, inverse_d_squared(merged.hkl, cell)))
     reciprocal = np.linalg.inv(real_space(cell))
     level = expected_intensity(method, merged.intensity, merged.sigma, merged.hkl, reciprocal)
-    normalised = merged.scaled(1.0 / level)
-    return normalised if method is None else normalised.select(np.abs(normalised.intensity) < WILSON_OUTLIER)
+    return merged.scaled(1.0 / level)

@@ -118,9 +118,11 @@ class Panel:
         """(n, 2) mm that the mean absorption point lies behind the surface point, along (fast, slow)."""
         ray = self.lab_coord(xy_mm)
         ray = ray / np.linalg.norm(ray, axis=-1, keepdims=True)
-        path = self.thickness / (ray @ self.outward)
+        # not by @: BLAS rounds in another way where there is a single row
+        cosine, fast, slow = (np.sum(ray * v, axis=-1) for v in (self.outward, self.fast_axis, self.slow_axis))
+        path = self.thickness / cosine
         length = 1.0 / self.mu - (path + 1.0 / self.mu) * np.exp(-self.mu * path)
-        return np.stack([ray @ self.fast_axis, ray @ self.slow_axis], axis=-1) * length[..., None]
+        return np.stack([fast, slow], axis=-1) * length[..., None]
 
     def pixel_to_mm(self, xy_px: np.ndarray) -> np.ndarray:
         """(n, 2) mm on the panel's surface of (n, 2) pixel coordinates (parallax removed; front.md 1.2)."""

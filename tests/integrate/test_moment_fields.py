@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mxdask.integrate.moment_fields import Centres, constant_fields, fit_fields
+from mxdask.integrate.moment_fields import Centres, MomentFields, constant_fields, field_terms, fit_fields
+from mxdask.models import Beam, Experiment, Goniometer
 
 WIDTH = 7e-4
 PRIOR = constant_fields(WIDTH**2)
@@ -27,6 +28,20 @@ def moments_at(centre: np.ndarray, variance: np.ndarray, rng: np.random.Generato
     u, v = (centre + rng.normal(0, WIDTH / np.sqrt(counts), (n, 2))).T
     uu, vv = (variance * rng.normal(1, np.sqrt(2 / counts), (n, 2))).T
     return np.column_stack([np.full(n, counts), u, v, uu + u * u, np.zeros(n), vv + v * v])
+
+
+def test_a_reflection_has_the_same_fields_whatever_else_is_in_its_block() -> None:
+    rng = np.random.default_rng(4)
+    experiment = Experiment("x", beam=Beam([0.1, 0.2, 1.0], 1.0), goniometer=Goniometer.single_axis([1, 0.3, 0]))
+    s1 = rng.normal(0, 0.3, (500, 3)) + [0, 0, 1]
+    width = WIDTH**2 * rng.uniform(0.5, 2.0, (6, 2))
+    fields = MomentFields(rng.normal(0, WIDTH, 10), width, np.array([[-1.0, -1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]))
+    terms = field_terms(experiment, s1)
+    whole = np.column_stack([terms, *fields.at(terms)])
+    for n in (1, 2, 3, 7):
+        for first in range(0, 500 - n, n):
+            some = field_terms(experiment, s1[first : first + n])
+            assert np.array_equal(np.column_stack([some, *fields.at(some)]), whole[first : first + n])
 
 
 def test_widths_follow_the_detector_and_outliers_are_left_out() -> None:

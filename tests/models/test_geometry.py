@@ -59,6 +59,14 @@ def test_pixel_and_mm_are_inverse_to_the_parallax_approximation() -> None:
     assert (p.pixel_to_mm(corner) < simple.pixel_to_mm(corner)).all()
 
 
+def test_a_position_is_the_same_alone_and_among_others() -> None:
+    tilt = rotation_matrix([1.0, 2.0, 0.5], 0.4)
+    p = panel(fast_axis=tilt[0], slow_axis=tilt[1])
+    xy = np.random.default_rng(3).uniform(0, 1000, (2000, 2))
+    alone = np.vstack([p.pixel_to_mm(xy[i : i + 1]) for i in range(len(xy))])
+    np.testing.assert_array_equal(alone, p.pixel_to_mm(xy))
+
+
 def test_rays_come_back_to_where_they_were_sent() -> None:
     p = panel()
     xy = np.random.default_rng(2).uniform(0, 70, (50, 2))
