@@ -15,6 +15,7 @@ def spots_around(
     panel,
     images,
     per_radian,
+    itself,
     widest,
     low,
     cell,
@@ -27,9 +28,10 @@ def spots_around(
     start,
     index,
 ):
-    """Spots whose discs reach into boxes and that share an image with them, but for a box's own, the i-th spot.
+    """Spots whose discs reach into boxes and that share an image with them, but for a box's own.
 
-    box (n, 6), panel (n,), images (n, 2), per_radian (n,) : boxes, and pixels per radian there.
+    box (n, 6), panel (n,), images (n, 2), per_radian (n,) : boxes, and pixels per radian there. itself (n,) : which
+    spot is a box's own.
     widest : largest radius of a spot (px). low, cell, shape, cell_start, order : spots sorted by square cells.
     xy (N, 2) px, spot_images (N, 2), spot_size (N,) radians.
     index : empty, start[i + 1] is set to how many box i has; else filled, box i owning start[i]:start[i + 1].
@@ -37,8 +39,6 @@ def spots_around(
     fill = len(index) > 0
     for i in range(len(box)):
         found = 0
-        if images[i, 1] <= images[i, 0]:
-            continue
         x0, x1, y0, y1 = box[i, 0], box[i, 1], box[i, 2], box[i, 3]
         first_x = max(0, math.floor((x0 - widest - low[0]) / cell))
         last_x = min(shape[0] - 1, math.floor((x1 + widest - low[0]) / cell))
@@ -50,7 +50,7 @@ def spots_around(
                 continue
             for k in range(cell_start[line + first_x], cell_start[line + last_x + 1]):
                 j = order[k]
-                if j == i or min(images[i, 1], spot_images[j, 1]) <= max(images[i, 0], spot_images[j, 0]):
+                if j == itself[i] or min(images[i, 1], spot_images[j, 1]) <= max(images[i, 0], spot_images[j, 0]):
                     continue
                 r = spot_size[j] * per_radian[i]
                 if xy[j, 0] + r > x0 and xy[j, 0] - r < x1 and xy[j, 1] + r > y0 and xy[j, 1] - r < y1:

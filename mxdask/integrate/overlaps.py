@@ -10,7 +10,7 @@ same however the sweep is cut into blocks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -97,37 +97,75 @@ class Around:
     spot_delta_b: np.ndarray
 
     def select(self, rows: np.ndarray) -> Around:
+        """Some reflections, with the spots around them alone."""
         start, index = ranges(self.start, rows)
-        return replace(self, start=start, index=self.index[index], delta_b=self.delta_b[rows])
+        used, place = np.unique(self.index[index], return_inverse=True)
+        return Around(
+            start, place.astype(np.int32), self.delta_b[rows], self.spot_xy[used], self.spot_images[used],
+            self.spot_delta_b[used],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Spots:
+    """Where n spots lie: what :class:`Extent` says, of several lattices."""
+
+    panel: np.ndarray
+    xy: np.ndarray
+    images: np.ndarray
+    delta_b: np.ndarray
+
+    def select(self, rows: np.ndarray) -> _Spots:
+        return _Spots(self.panel[rows], self.xy[rows], self.images[rows], self.delta_b[rows])
 
 
 def find_around(own: Extent, box: np.ndarray, others: Sequence[Extent], *, wanted: bool = True) -> Around:
-    """Spots that reach into the boxes (n, 6) of ``own``, of its own lattice and of ``others``; none if not wanted."""
-    xy, images, delta_b, panel = (
-        np.concatenate([getattr(e, name) for e in (own, *others)]) for name in ("xy", "images", "delta_b", "panel")
+    """Spots that reach into the boxes (n, 6) of ``own``, of its own lattice and of ``others``; none if not wanted.
+
+    ``own`` is ordered by frame coordinate and searched as in :func:`find_neighbours`. Spots are numbered through, own
+    ones first; those of a box ascend.
+    """
+    spots = _Spots(
+        *(np.concatenate([getattr(e, name) for e in (own, *others)]) for name in ("panel", "xy", "images", "delta_b"))
     )
-    n = len(box)
-    if not n or not wanted:
-        return Around(np.zeros(n + 1, np.int64), np.zeros(0, np.int32), own.delta_b, xy, images, delta_b)
+    sizes = np.zeros(len(box), dtype=np.int64)
+    index = [np.zeros(0, dtype=np.int32)]
+    recorded = np.flatnonzero(own.images[:, 1] > own.images[:, 0])
+    for first in range(0, len(recorded) if wanted else 0, AT_A_TIME):
+        rows = recorded[first : first + AT_A_TIME]
+        near = _on_images(spots.images, own.images[rows])
+        sizes[rows], found = _reaching_into(box[rows], np.searchsorted(near, rows), spots.select(near))
+        index.append(near[found].astype(np.int32))
+    return Around(starts(sizes), np.concatenate(index), own.delta_b, spots.xy, spots.images, spots.delta_b)
+
+
+def _on_images(images: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Which of the ranges ``images`` (n, 2) share an image with those from the first to the last of ``wanted``."""
+    return np.flatnonzero((images[:, 1] > wanted[:, 0].min()) & (images[:, 0] < wanted[:, 1].max()))
+
+
+def _reaching_into(box: np.ndarray, itself: np.ndarray, spots: _Spots) -> tuple[np.ndarray, np.ndarray]:
+    """How many of the spots reach into each box (n, 6), and which, box by box; ``itself`` (n,): a box's own spot."""
+    own = spots.select(itself)
     # a box is twice as large as the foreground
-    half = 0.25 * np.max(box[:, [1, 3]] - box[:, [0, 2]], axis=1)
-    widest = float(half.max() * delta_b.max() / own.delta_b.min())
-    low = xy.min(axis=0)
-    cells = np.floor((xy - low) / CELL).astype(np.int64)
+    per_radian = 0.25 * np.max(box[:, [1, 3]] - box[:, [0, 2]], axis=1) / own.delta_b
+    widest = float(per_radian.max() * spots.delta_b.max())
+    low = spots.xy.min(axis=0)
+    cells = np.floor((spots.xy - low) / CELL).astype(np.int64)
     shape = cells.max(axis=0) + 1
-    cell = (panel * shape[1] + cells[:, 1]) * shape[0] + cells[:, 0]
-    order = np.lexsort((xy[:, 0], xy[:, 1], cell))
-    cell_start = starts(np.bincount(cell, minlength=(int(panel.max()) + 1) * int(shape.prod())))
+    cell = (spots.panel * shape[1] + cells[:, 1]) * shape[0] + cells[:, 0]
+    cell_start = starts(np.bincount(cell, minlength=(int(spots.panel.max()) + 1) * int(shape.prod())))
     arguments = (
-        box, own.panel, own.images, half / own.delta_b, widest, low, CELL, shape, cell_start, order, xy, images,
-        delta_b,
+        box, own.panel, own.images, per_radian, itself, widest, low, CELL, shape, cell_start,
+        np.argsort(cell, kind="stable"), spots.xy, spots.images, spots.delta_b,
     )  # fmt: skip
-    start = np.zeros(n + 1, dtype=np.int64)
+    start = np.zeros(len(box) + 1, dtype=np.int64)
     spots_around(*arguments, start, np.zeros(0, dtype=np.int32))
+    sizes = start[1:].copy()
     np.cumsum(start, out=start)
     index = np.empty(start[-1], dtype=np.int32)
     spots_around(*arguments, start, index)
-    return Around(start, index, own.delta_b, xy, images, delta_b)
+    return sizes, index[np.lexsort((index, np.repeat(np.arange(len(box)), sizes)))]
 
 
 def find_neighbours(own: Extent, s0: np.ndarray, others: Sequence[Extent]) -> Neighbours:
@@ -141,10 +179,8 @@ def find_neighbours(own: Extent, s0: np.ndarray, others: Sequence[Extent]) -> Ne
     for first in range(0, len(recorded), AT_A_TIME):
         rows = recorded[first : first + AT_A_TIME]
         e1, e2 = local_axes(s0, own.s1[rows])
-        begin, end = own.images[rows, 0].min(), own.images[rows, 1].max()
         for position, other in enumerate([own, *others]):
-            near = np.flatnonzero((other.images[:, 1] > begin) & (other.images[:, 0] < end))
-            k, i, j, there = _meeting(own, rows, other, near)
+            k, i, j, there = _meeting(own, rows, other, _on_images(other.images, own.images[rows]))
             if position == 0:
                 different = i != j
                 k, i, j, there = k[different], i[different], j[different], there[different]

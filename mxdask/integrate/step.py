@@ -145,8 +145,7 @@ def _nodes(
                 continue
         if lattices[0] not in images:
             images |= _read_together(flow, lattices, experiments, spots, models, params)
-        prepared, measured = images[index]
-        nodes[index] = _graph(flow, experiments[index], prepared, measured, params, borrowed)
+        nodes[index] = _graph(flow, experiments[index], models[index], images[index], params, borrowed)
     return [nodes[i] for i in range(len(experiments))]
 
 
@@ -179,7 +178,7 @@ def _read_together(
     models: list[Any],
     params: Params,
 ) -> dict[int, Any]:
-    """For every lattice of a sweep the nodes of its predictions and of its measured blocks; images are read once."""
+    """For every lattice of a sweep the nodes of its measured blocks; images are read once."""
     blocks = plan_blocks(experiments[lattices[0]], params.block)
     predicted = {
         i: flow.task(
@@ -188,17 +187,18 @@ def _read_together(
         )
         for i in lattices
     }  # fmt: skip
-    several = [
-        flow.task(measure_block, list(predicted.values()), block, params, name="integrate-block") for block in blocks
-    ]
+    several = []
+    for block in blocks:
+        owned = [flow.task(owned_by, node, block, name="cut-block") for node in predicted.values()]
+        several.append(flow.task(measure_block, owned, params, name="integrate-block"))
     return {
-        i: (predicted[i], [flow.task(pick, node, place, name="integrate-block") for node in several])
+        i: [flow.task(pick, node, place, name="integrate-block") for node in several]
         for place, i in enumerate(lattices)
     }
 
 
 def _graph(
-    flow: Flow, experiment: Experiment, prepared: Any, measured: list[Any], params: Params, borrowed: list[Any]
+    flow: Flow, experiment: Experiment, model: Any, measured: list[Any], params: Params, borrowed: list[Any]
 ) -> Any:
     """The node that yields one crystal's :class:`Integrated` from its measured blocks.
 
@@ -211,7 +211,7 @@ def _graph(
     profiles = {}
     for part in range(len(parts) - 1):
         near = [taught[i] for i in _blocks_near(blocks, parts, part, margin=0.5)]
-        profiles[part] = flow.task(learn_from, prepared, parts, part, borrowed, *near, name="learn-profile")
+        profiles[part] = flow.task(learn_from, experiment, model, parts, part, borrowed, *near, name="learn-profile")
     fitted = []
     for block, node in zip(blocks, measured, strict=True):
         needed = part_of(np.array([block[0], block[1] - 1e-9]), parts)
@@ -219,7 +219,8 @@ def _graph(
         fitted.append(
             flow.task(
                 fit_measured,
-                prepared,
+                experiment,
+                model,
                 parts,
                 params,
                 indices,
@@ -255,24 +256,27 @@ def _measure_and_fit(prepared: Prepared, params: Params, borrowed: list[Any]) ->
     give_back()
     measured = measure(prepared, params)
     give_back()
-    parts = scan_parts(prepared.experiment, params.profile.gaussian_rs.fitting.scan_step)
+    experiment, model = prepared.experiment, prepared.model
+    parts = scan_parts(experiment, params.profile.gaussian_rs.fitting.scan_step)
     taught = taught_by(measured)
-    profiles = [learn_from(prepared, parts, part, borrowed, taught) for part in range(len(parts) - 1)]
-    return fit_measured(prepared, parts, params, tuple(range(len(profiles))), measured, *profiles)
+    profiles = [learn_from(experiment, model, parts, part, borrowed, taught) for part in range(len(parts) - 1)]
+    return fit_measured(experiment, model, parts, params, tuple(range(len(profiles))), measured, *profiles)
 
 
-def measure_block(lattices: list[Any], block: tuple[int, int], params: Params) -> list[Any]:
-    """Measure the reflections that a block owns; their boxes may reach into the images around it.
+def owned_by(prepared: Prepared, block: tuple[int, int]) -> Prepared:
+    """The reflections that a block owns: this is all of a sweep's that travels to where the block is measured."""
+    assert prepared.experiment.scan is not None
+    z = prepared.table["xyzcal.px"][:, 2]
+    return prepared.rows(rows_of_block(z, prepared.experiment.scan.array_range, block))
 
-    ``lattices`` : what is prepared for every lattice of the sweep; one that failed stays what it is.
+
+def measure_block(lattices: list[Any], params: Params) -> list[Any]:
+    """Measure the reflections of a block; their boxes may reach into the images around it.
+
+    ``lattices`` : what the block owns of every lattice of the sweep; one that failed stays what it is.
     """
     good = successes(lattices)
-    owned = []
-    for prepared in good:
-        assert prepared.experiment.scan is not None
-        z = prepared.table["xyzcal.px"][:, 2]
-        owned.append(prepared.rows(rows_of_block(z, prepared.experiment.scan.array_range, block)))
-    measured = iter(measure_together(owned, params)) if owned else iter(())
+    measured = iter(measure_together(good, params)) if good else iter(())
     give_back()
     return [m if isinstance(m, Failed) else next(measured) for m in lattices]
 
@@ -282,10 +286,12 @@ def pick(lattices: list[Any], place: int) -> Any:
     return lattices[place]
 
 
-def learn_from(prepared: Prepared, parts: np.ndarray, part: int, borrowed: list[Any], *blocks: Taught) -> Learnt:
+def learn_from(
+    experiment: Experiment, model: ProfileModel, parts: np.ndarray, part: int, borrowed: list[Any], *blocks: Taught
+) -> Learnt:
     """Profile and background of one part of the scan, starting from the profiles of other crystals if there are any."""
-    prior = borrowed_profile(successes(borrowed), prepared.model.sigma_b)
-    return learn_part(prepared.experiment, prepared.model, parts, part, list(blocks), prior)
+    prior = borrowed_profile(successes(borrowed), model.sigma_b)
+    return learn_part(experiment, model, parts, part, list(blocks), prior)
 
 
 def profile_of(integrated: Integrated) -> ReferenceProfile:
@@ -294,8 +300,8 @@ def profile_of(integrated: Integrated) -> ReferenceProfile:
 
 
 def fit_measured(
-    prepared: Prepared, parts: np.ndarray, params: Params, indices: tuple[int, ...], measured: Measured,
-    *learnt: Learnt,
+    experiment: Experiment, model: ProfileModel, parts: np.ndarray, params: Params, indices: tuple[int, ...],
+    measured: Measured, *learnt: Learnt,
 ) -> Integrated:  # fmt: skip
     """Fit a block with what was learnt of the parts ``indices`` of the scan and drop what was not integrated.
 
@@ -305,7 +311,7 @@ def fit_measured(
     table = measured.table
     if params.profile.gaussian_rs.fitting.fit:
         joint = params.profile.gaussian_rs.fitting.deconvolution
-        table = fit_block(prepared.experiment, prepared.model, parts, known, measured, deconvolution=joint)
+        table = fit_block(experiment, model, parts, known, measured, deconvolution=joint)
     rows = np.flatnonzero(table.has_flags(Flag.INTEGRATED, any=True))
     kept = table.select(rows[np.argsort(table["partial_id"][rows], kind="stable")])
     return Integrated(kept, measured.missing, measured.n_read, learnt[len(learnt) // 2].profile)

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import ndtri
 
+from mxdask.scale.error_model_kernels import bin_moments
 from mxdask.scale.expectation import Variances
 from mxdask.scale.params import ErrorModel as ErrorModelParams
 
@@ -317,9 +318,11 @@ def intensity_bins(expected: np.ndarray, n_bins: int) -> np.ndarray:
     return bins
 
 
-def _bin_variances(delta: np.ndarray, bins: np.ndarray) -> np.ndarray:
+def _bin_variances(data: Deviations, bins: np.ndarray, a: float, b: float) -> np.ndarray:
     n = np.bincount(bins)
-    return np.bincount(bins, delta**2) / n - (np.bincount(bins, delta) / n) ** 2
+    sums, squares = np.zeros(len(n)), np.zeros(len(n))
+    bin_moments(data.intensity, data.variance, data.expected, data.independence, bins, a, b, sums, squares)
+    return squares / n - (sums / n) ** 2
 
 
 def _best_b(data: Deviations, bins: np.ndarray, a: float) -> float:
@@ -327,14 +330,14 @@ def _best_b(data: Deviations, bins: np.ndarray, a: float) -> float:
     weight = np.bincount(bins, data.expected) / np.bincount(bins)
 
     def cost(b: float) -> float:
-        v = np.maximum(_bin_variances(data.delta(a, b), bins), 1e-6)
+        v = np.maximum(_bin_variances(data, bins, a, b), 1e-6)
         return float(weight @ ((0.5 - v) ** 2 + 1.0 / v - 1.25))
 
     return float(minimize_scalar(cost, bounds=(0.0, _MAX_B), method="bounded", options={"xatol": 1e-5}).x)
 
 
 def _bin_rows(data: Deviations, bins: np.ndarray, a: float, b: float) -> list[dict[str, float]]:
-    before, after = _bin_variances(data.delta(1.0, 0.0), bins), _bin_variances(data.delta(a, b), bins)
+    before, after = _bin_variances(data, bins, 1.0, 0.0), _bin_variances(data, bins, a, b)
     rows = []
     for i in range(int(bins.max()) + 1):
         inside = data.expected[bins == i]

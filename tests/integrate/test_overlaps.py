@@ -80,7 +80,7 @@ def extent_at(xy: np.ndarray, images: np.ndarray, panel: np.ndarray, delta_b: fl
     return Extent(rays(n, 0), panel, xy, images, np.zeros(n), np.ones(n), np.full(n, delta_b), np.ones(n))
 
 
-def test_spots_around_are_all_that_reach_into_a_box_on_its_images() -> None:
+def test_spots_around_are_all_that_reach_into_a_box_on_its_images(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(9)
     panels = [rng.integers(0, 2, n) for n in (150, 90)]
     images = [np.sort(rng.integers(0, 12, (n, 2)), axis=1) for n in (150, 90)]
@@ -101,10 +101,24 @@ def test_spots_around_are_all_that_reach_into_a_box_on_its_images() -> None:
                 together = min(own.images[i, 1], extent.images[j, 1]) > max(own.images[i, 0], extent.images[j, 0])
                 if near and together and extent.panel[j] == own.panel[i] and not (first == 0 and i == j):
                     expected.append(first + j)
-        assert sorted(found.index[found.start[i] : found.start[i + 1]].tolist()) == expected
+        assert found.index[found.start[i] : found.start[i + 1]].tolist() == expected
     assert len(found.index) > 100
-    part = found.select(np.array([7, 3]))
-    assert np.array_equal(part.index[: part.start[1]], found.index[found.start[7] : found.start[8]])
+    monkeypatch.setattr(overlaps, "AT_A_TIME", 7)
+    again = find_around(own, box, [other])
+    assert all(np.array_equal(getattr(found, f.name), getattr(again, f.name)) for f in fields(found))
+    assert not len(find_around(own, box, [other], wanted=False).index)
+
+
+def test_a_block_is_given_only_the_spots_around_its_reflections() -> None:
+    found = Around(
+        np.array([0, 2, 2, 5]), np.array([4, 6, 1, 4, 9], np.int32), np.array([1.0, 2.0, 3.0]),
+        np.arange(20.0).reshape(10, 2), np.arange(20).reshape(10, 2), np.arange(10.0),
+    )  # fmt: skip
+    part = found.select(np.array([2, 1]))
+    assert part.start.tolist() == [0, 3, 3] and part.delta_b.tolist() == [3.0, 2.0]
+    assert part.spot_delta_b[part.index].tolist() == [1.0, 4.0, 9.0] and len(part.spot_delta_b) == 3
+    assert np.array_equal(part.spot_xy, found.spot_xy[[1, 4, 9]])
+    assert np.array_equal(part.spot_images, found.spot_images[[1, 4, 9]])
 
 
 def test_background_pixels_of_neighbours_are_left_out_on_their_images_only() -> None:
