@@ -352,8 +352,18 @@ def match_to_experiments(table: ReflectionTable, identifiers: list[str]) -> Refl
 
     Rows are matched by identifier where the table knows them; a table without identifiers is taken as it is.
     Rows of experiments that are not in the list are dropped; unindexed rows (id -1) stay.
+
+    Raises
+    ------
+    MxdaskError : a table without identifiers has more experiments than the list.
     """
     if not table.identifiers:
+        largest = int(np.max(table["id"], initial=-1)) if "id" in table else -1
+        if largest >= len(identifiers):
+            raise MxdaskError(
+                f"the reflections are of {largest + 1} experiments and the .expt file has {len(identifiers)} that can "
+                "be read; give the .expt file written together with them"
+            )
         out = table.copy()
         present = set(np.unique(table["id"]).tolist()) if len(table) else set(range(len(identifiers)))
         out.identifiers = {i: s for i, s in enumerate(identifiers) if i in present}

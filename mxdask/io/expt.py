@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,16 @@ from mxdask.io.expt_models import (
 )
 from mxdask.models import Experiment, ExperimentList
 
+_log = logging.getLogger(__name__)
+
 MODELS = ("beam", "detector", "goniometer", "scan", "crystal", "profile", "scaling_model", "imageset")
 
 
 def read_expt(path: str | Path, *, trusted_range_convention: str = "auto") -> ExperimentList:
     """Read an .expt file; no image is opened and none needs to exist.
+
+    An experiment with a model that cannot be (numbers that are NaN, vectors that span no cell) is left out and the log
+    says so: the others go on.
 
     Parameters
     ----------
@@ -41,7 +48,7 @@ def read_expt(path: str | Path, *, trusted_range_convention: str = "auto") -> Ex
 
     Raises
     ------
-    FileError : missing, not JSON, or not an experiment list.
+    FileError : missing, not JSON, not an experiment list, or no experiment of it is sound.
     """
     path = Path(path)
     try:
@@ -53,31 +60,53 @@ def read_expt(path: str | Path, *, trusted_range_convention: str = "auto") -> Ex
     if not isinstance(content, dict) or content.get("__id__") != "ExperimentList":
         raise FileError(f"{path}: not an experiment list (.expt)")
     try:
-        found = _Reader(content, path.resolve().parent, trusted_range_convention).experiments()
+        reader = _Reader(content, path.resolve().parent, trusted_range_convention)
+        found = reader.experiments()
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise FileError(f"{path}: damaged experiment list ({type(error).__name__}: {error})") from error
     except MxdaskError as error:
         raise FileError(f"{path}: {error}") from error
-    if not found:
-        raise FileError(f"{path}: it holds no experiment; give one that an earlier step wrote")
+    if not found or (reader.flaws and "" in found.identifiers):  # without identifiers, reflections go by position
+        flaws = [*reader.flaws, "it holds no experiment; give one that an earlier step wrote"]
+        raise FileError(f"{path}: {flaws[0]}")
+    for flaw in reader.flaws:
+        _log.warning("%s: %s; it is left out", path, flaw)
     return found
 
 
+@dataclass(frozen=True)
+class _Unusable:
+    """Stands for a model that cannot be, and says why."""
+
+    reason: str
+
+
 class _Reader:
-    """Builds every model once per index, so that sharing survives."""
+    """Builds every model once per index, so that sharing survives.
+
+    Attributes
+    ----------
+    flaws : which experiments are left out, and why.
+    """
 
     def __init__(self, content: dict[str, Any], folder: Path, convention: str) -> None:
         self.content, self.folder = content, folder
         self.convention = convention
         self.models: dict[tuple[str, Any], Any] = {}
+        self.flaws: list[str] = []
 
     def experiments(self) -> ExperimentList:
-        rows = [self._experiment(entry) for entry in self.content["experiment"]]
+        rows = []
+        for number, entry in enumerate(self.content["experiment"]):
+            models = {kind: self._model(kind, entry[kind]) for kind in MODELS if kind in entry}
+            sound = {kind: model for kind, model in models.items() if not isinstance(model, _Unusable)}
+            experiment = Experiment(identifier=entry.get("identifier", ""), **sound)
+            if len(sound) == len(models):
+                rows.append(experiment)
+            else:
+                reason = next(model.reason for model in models.values() if isinstance(model, _Unusable))
+                self.flaws.append(f"experiment {number} ({experiment.name}): {reason}")
         return ExperimentList(rows, self.content.get("history", []))
-
-    def _experiment(self, entry: dict[str, Any]) -> Experiment:
-        models = {kind: self._model(kind, entry[kind]) for kind in MODELS if kind in entry}
-        return Experiment(identifier=entry.get("identifier", ""), **models)
 
     def _model(self, kind: str, index: Any) -> Any:
         key = (kind, index)
@@ -86,7 +115,10 @@ class _Reader:
                 value = json.loads((self.folder / index).read_text())
             else:
                 value = self.content[kind][index]
-            self.models[key] = self._build(kind, value)
+            try:
+                self.models[key] = self._build(kind, value)
+            except MxdaskError as error:
+                self.models[key] = _Unusable(str(error))
         return self.models[key]
 
     def _build(self, kind: str, value: Any) -> Any:

@@ -103,14 +103,19 @@ def broken_experiments(source: Path, folder: Path) -> Iterator[tuple[str, Path]]
     files["bad index"] = changed()
     files["bad index"]["experiment"][0]["detector"] = 7
     files["nan detector"] = changed()
-    files["nan detector"]["detector"][0]["panels"][0]["origin"][2] = float("nan")
+    for detector in files["nan detector"]["detector"]:
+        detector["panels"][0]["origin"][2] = float("nan")
     files["nan beam"] = changed()
-    files["nan beam"]["beam"][0]["wavelength"] = float("nan")
+    for beam in files["nan beam"]["beam"]:
+        beam["wavelength"] = float("nan")
     if changed().get("crystal"):
-        files["nan crystal"] = changed()
-        files["nan crystal"]["crystal"][0]["real_space_a"] = [float("nan")] * 3
+        for kind, number in (("nan crystal", None), ("one nan crystal", 1)):
+            files[kind] = changed()
+            for crystal in files[kind]["crystal"][:number]:
+                crystal["real_space_a"] = [float("nan")] * 3
         files["bad group"] = changed()
-        files["bad group"]["crystal"][0]["space_group_hall_symbol"] = "X 99"
+        for crystal in files["bad group"]["crystal"]:
+            crystal["space_group_hall_symbol"] = "X 99"
     for model in ("crystal", "detector", "beam", "scan", "goniometer", "imageset"):
         files[f"no {model}"] = changed()
         for experiment in files[f"no {model}"]["experiment"]:
