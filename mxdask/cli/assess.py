@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from mxdask.cli.logs import step_log
 from mxdask.errors import ParameterError
 from mxdask.intensity.cells import mean_cell
 from mxdask.io.atomic import replacing
+from mxdask.io.json_files import write_json
 from mxdask.io.mtz_unmerged import read_intensities, read_unmerged
 from mxdask.models import ExperimentList
 from mxdask.params import parse
@@ -36,9 +36,12 @@ def write_text(words: Words, name: str | None, text: str) -> None:
     log.info("wrote %s", path)
 
 
-def write_json(words: Words, name: str | None, data: dict[str, Any]) -> None:
-    """Write plain data into the output folder, unless the name is None."""
-    write_text(words, name, json.dumps(data, indent=1) + "\n")
+def write_findings(words: Words, name: str | None, data: dict[str, Any]) -> None:
+    """Write all numbers into the output folder, unless the name is None."""
+    if name is None:
+        return
+    write_json(words.output_dir / name, data)
+    log.info("wrote %s", words.output_dir / name)
 
 
 def scaled_data(
@@ -81,7 +84,7 @@ def run_delta_cchalf(command: str, words: Words) -> None:
         found = delta_cchalf.judge(data, params)
         log.info("%s", delta_cchalf.log_text(found))
         write_text(words, params.output.table, delta_cchalf.table_text(found))
-        write_json(words, params.output.json_file, delta_cchalf.as_data(found, params))
+        write_findings(words, params.output.json_file, delta_cchalf.as_data(found, params))
         if params.output.html:
             write_text(words, params.output.html, delta_page(found))
         if experiments is not None and reflections is not None:
@@ -132,7 +135,7 @@ def run_resolution(command: str, words: Words) -> None:
     with step_log(words.output_dir, command):
         found = resolution.estimate(data, params, reference)
         log.info("%s", resolution.log_text(found))
-        write_json(words, params.output.json_file, resolution.as_data(found))
+        write_findings(words, params.output.json_file, resolution.as_data(found))
         if params.output.html:
             write_text(words, params.output.html, resolution_page(found))
 
@@ -149,7 +152,7 @@ def run_statistics(command: str, words: Words) -> None:
     with step_log(words.output_dir, command):
         found = merging.statistics(data, params)
         log.info("%s", merging.log_text(found))
-        write_json(words, params.output.json_file, merging.as_data(found))
+        write_findings(words, params.output.json_file, merging.as_data(found))
         if params.output.html:
             write_text(words, params.output.html, merging.statistics_page(found))
 
@@ -164,7 +167,7 @@ def run_damage(command: str, words: Words) -> None:
     with step_log(words.output_dir, command):
         found = damage_analysis.analyse(data, params)
         log.info("%s", damage_analysis.log_text(found))
-        write_json(words, params.output.json_file, damage_analysis.as_data(found))
+        write_findings(words, params.output.json_file, damage_analysis.as_data(found))
         if params.output.html:
             write_text(words, params.output.html, damage_analysis.damage_page(found))
 
@@ -179,7 +182,7 @@ def run_wilson(command: str, words: Words) -> None:
     with step_log(words.output_dir, command):
         found = distribution.wilson(data, params)
         log.info("%s", distribution.wilson_text(found))
-        write_json(words, params.output.json_file, distribution.wilson_data(found))
+        write_findings(words, params.output.json_file, distribution.wilson_data(found))
         if params.output.html:
             write_text(words, params.output.html, distribution.wilson_page(found))
 
@@ -194,7 +197,7 @@ def run_twinning(command: str, words: Words) -> None:
     with step_log(words.output_dir, command):
         found = distribution.twinning(data, params)
         log.info("%s", distribution.twinning_text(found))
-        write_json(words, params.output.json_file, distribution.twinning_data(found))
+        write_findings(words, params.output.json_file, distribution.twinning_data(found))
         if params.output.html:
             write_text(words, params.output.html, distribution.twinning_page(found))
 
@@ -209,7 +212,7 @@ def run_missing(command: str, words: Words) -> None:
     with step_log(words.output_dir, command):
         found = missing.missing_reflections(data, params)
         log.info("%s", missing.log_text(found))
-        write_json(words, params.json_file, missing.as_data(found))
+        write_findings(words, params.json_file, missing.as_data(found))
 
 
 def run_compare(command: str, words: Words) -> None:
@@ -226,7 +229,7 @@ def run_compare(command: str, words: Words) -> None:
     with step_log(words.output_dir, command):
         found = comparing.compare(sets, params)
         log.info("%s", comparing.log_text(found))
-        write_json(words, params.output.json_file, comparing.as_data(found))
+        write_findings(words, params.output.json_file, comparing.as_data(found))
         if params.output.html:
             write_text(words, params.output.html, comparing.comparison_page(found))
 

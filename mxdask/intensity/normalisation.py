@@ -9,6 +9,7 @@ import numpy as np
 Method = Literal["quasi", "kernel", "ml_iso", "ml_aniso"]
 
 _WILSON_OUTLIER = 16.0
+_LEAST_FOR_QUARTILES = 25
 _LEAST_FOR_CURVE = 40  # fewer reflections cannot tell a curve: their mean is taken
 
 
@@ -52,25 +53,33 @@ def wilson_outliers(intensity: np.ndarray, s: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     s : (n,) 1/d² (Å⁻²).
+
+    Fewer than 50 reflections tell no outliers. Within a bin ⟨I⟩ falls as it does over all bins, so that strong
+    reflections at low resolution are none.
     """
-    bins = _equal_bins(s)
-    out = np.zeros(len(s), dtype=bool)
-    for b in range(bins.max(initial=-1) + 1):
-        rows = np.flatnonzero(bins == b)
-        low, high = np.quantile(intensity[rows], [0.25, 0.75])
-        if high > low:
-            out[rows] = np.abs(intensity[rows]) >= _WILSON_OUTLIER * (high - low) / np.log(3.0)
-    return out
+    bins = _equal_bins(s, _LEAST_FOR_QUARTILES)
+    n_bins = int(bins.max(initial=-1)) + 1
+    if n_bins < 2:
+        return np.zeros(len(s), dtype=bool)
+    quartiles = np.array([np.quantile(intensity[bins == b], [0.25, 0.75]) for b in range(n_bins)])
+    level = np.diff(quartiles, axis=1)[:, 0] / np.log(3.0)
+    centre = np.bincount(bins, s) / np.bincount(bins)
+    known = level > 0
+    if known.sum() < 2:
+        return np.zeros(len(s), dtype=bool)
+    slope = np.polyfit(centre[known], np.log(level[known]), 1)[0]
+    expected = level[bins] * np.exp(slope * (s - centre[bins]))
+    return known[bins] & (np.abs(intensity) >= _WILSON_OUTLIER * expected)
 
 
 def _bin_means(intensity: np.ndarray, s: np.ndarray) -> np.ndarray:
-    bins = _equal_bins(s)
+    bins = _equal_bins(s, 100)
     return (np.bincount(bins, intensity) / np.bincount(bins))[bins]
 
 
-def _equal_bins(s: np.ndarray) -> np.ndarray:
-    """(n,) at most 50 bins in 1/d² of equal numbers, a hundred or more if there are as many."""
-    n_bins = int(np.clip(len(s) // 100, 1, 50))
+def _equal_bins(s: np.ndarray, least: int) -> np.ndarray:
+    """(n,) at most 50 bins in 1/d² of equal numbers, ``least`` or more in each if there are as many."""
+    n_bins = int(np.clip(len(s) // least, 1, 50))
     bins = np.empty(len(s), dtype=np.int64)
     bins[np.argsort(s, kind="stable")] = np.arange(len(s)) * n_bins // max(len(s), 1)
     return bins

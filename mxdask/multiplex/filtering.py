@@ -109,7 +109,7 @@ def scale_and_filter(
         if not found.groups:
             break
         before = (list(places), dict(removed.crystals), {k: list(v) for k, v in removed.images.items()})
-        places = _without(places, found, current, removed, names)
+        places = _without(places, found, removed, names)
         if not places:
             places, removed.crystals, removed.images = before
             break
@@ -231,9 +231,7 @@ def _from_the_ends(
         taken.append(worst)
 
 
-def _without(
-    places: list[int], found: Harmful, current: Scaled, removed: Removed, names: Sequence[str]
-) -> list[int]:  # fmt: skip
+def _without(places: list[int], found: Harmful, removed: Removed, names: Sequence[str]) -> list[int]:
     for position, first, last, delta in found.groups:
         place = places[position]
         if position in found.whole:

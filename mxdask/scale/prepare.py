@@ -95,7 +95,7 @@ def prepare(
         raise MxdaskError("no integrated intensities; run `mxdask integrate` first")
     before = table = table.copy()
     table, kept = combine_partials(before, kinds)
-    row, keep_user = _suitable(experiment, table, params, excluded)
+    row, keep_user = _suitable(table, params, excluded)
     flags = np.where(keep_user, 0, Flag.USER_EXCLUDED_IN_SCALING).astype(np.uint64)
     unsuitable = np.ones(len(table), dtype=bool)
     unsuitable[row] = False
@@ -124,7 +124,7 @@ def prepare(
 
 
 def _suitable(
-    experiment: Experiment, table: ReflectionTable, params: Params, excluded: tuple[tuple[int, int], ...]
+    table: ReflectionTable, params: Params, excluded: tuple[tuple[int, int], ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows that take part, and (n_table,) which rows the user's choices allow."""
     cut = params.cut_data

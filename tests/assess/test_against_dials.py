@@ -46,7 +46,8 @@ def test_delta_cchalf(scaled: list[str], dials: Callable[..., str], options: lis
     valid = [[e.scan.valid_image_ranges.get(e.identifier) for e in expt] for expt, _ in left]
     if options[0] == "mode=image_group":
         for a, b in zip(*valid, strict=True):
-            assert a is None or b is None or [tuple(r) for r in a] == [tuple(r) for r in b]
+            assert (a is None) == (b is None)
+            assert a is None or [tuple(r) for r in a] == [tuple(r) for r in b]
 
 
 @pytest.mark.data

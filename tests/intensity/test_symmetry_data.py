@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mxdask.intensity.normalisation import wilson_outliers
 from mxdask.intensity.symmetry_data import normalised_set
 
 
@@ -27,3 +28,11 @@ def test_absurd_intensities_are_left_out_of_normalised_sets() -> None:
     assert np.abs(found.intensity).max() < 16
     kept = {tuple(i) for i in np.abs(found.hkl)}
     assert not kept & {tuple(i) for i in hkl[absurd]}
+
+
+def test_strong_reflections_at_low_resolution_of_a_small_set_stay() -> None:
+    rng = np.random.default_rng(2)
+    for n in (10, 60, 150, 600):
+        s = rng.uniform(0.005, 0.4, n)
+        intensity = rng.exponential(1000.0 * np.exp(-0.5 * 40.0 * s))  # B = 40 Å²: e⁻⁸ at the edge
+        assert not wilson_outliers(intensity, s).any(), n
